@@ -1,1 +1,4 @@
-//! .
+//! The deterministic state machines of a ringkv node. No I/O, no clock, no randomness of their own.
+
+pub mod ids;
+pub mod store;
