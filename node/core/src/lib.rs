@@ -1,4 +1,6 @@
 //! The deterministic state machines of a ringkv node. No I/O, no clock, no randomness of their own.
 
+pub mod api;
 pub mod ids;
 pub mod store;
+pub mod tables;

@@ -1,6 +1,7 @@
 //! The DynamoDB model: values, numbers, expressions, and the encodings of keys and items. Pure.
 
 pub mod number;
+pub mod schema;
 pub mod value;
 
 pub use number::Number;

@@ -1,1 +1,16 @@
-//! .
+//! The protobuf services of ringkv and the one way to connect to them.
+
+/// Operator to node.
+pub mod admin {
+    tonic::include_proto!("ringkv.admin.v1");
+}
+
+/// Node to node.
+pub mod peer {
+    tonic::include_proto!("ringkv.peer.v1");
+}
+
+/// Clients' native API.
+pub mod kv {
+    tonic::include_proto!("ringkv.kv.v1");
+}

@@ -29,7 +29,12 @@ pub enum Keyspace {
 }
 
 impl Keyspace {
-    pub const ALL: [Keyspace; 4] = [Keyspace::Data, Keyspace::ChangeLog, Keyspace::State, Keyspace::Meta];
+    pub const ALL: [Keyspace; 4] = [
+        Keyspace::Data,
+        Keyspace::ChangeLog,
+        Keyspace::State,
+        Keyspace::Meta,
+    ];
 }
 
 /// Why storage can't go on.
@@ -59,8 +64,15 @@ pub struct KeyRange {
 /// One change of a [`Batch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    Put { keyspace: Keyspace, key: Bytes, value: Bytes },
-    Delete { keyspace: Keyspace, key: Bytes },
+    Put {
+        keyspace: Keyspace,
+        key: Bytes,
+        value: Bytes,
+    },
+    Delete {
+        keyspace: Keyspace,
+        key: Bytes,
+    },
     DeleteRange(KeyRange),
 }
 
@@ -72,11 +84,18 @@ pub struct Batch {
 
 impl Batch {
     pub fn put(&mut self, keyspace: Keyspace, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        self.ops.push(Op::Put { keyspace, key: key.into(), value: value.into() });
+        self.ops.push(Op::Put {
+            keyspace,
+            key: key.into(),
+            value: value.into(),
+        });
     }
 
     pub fn delete(&mut self, keyspace: Keyspace, key: impl Into<Bytes>) {
-        self.ops.push(Op::Delete { keyspace, key: key.into() });
+        self.ops.push(Op::Delete {
+            keyspace,
+            key: key.into(),
+        });
     }
 
     pub fn delete_range(&mut self, range: KeyRange) {

@@ -1,0 +1,235 @@
+//! What a client of the cluster asks, and what it is answered: the vocabulary between the API front ends (DynamoDB
+//! over HTTP, gRPC), the gateway that routes, and the partition that serves.
+//!
+//! Requests travel between nodes in the prost encodings given here, so fields are only ever added. Expressions travel as the
+//! text and placeholders that the client sent ([`Expression`]): the one form that every version understands.
+
+use bytes::Bytes;
+use prost::Message;
+
+/// Text of an expression with the placeholders that it uses.
+#[derive(Clone, PartialEq, Message)]
+pub struct Expression {
+    #[prost(string, tag = "1")]
+    pub text: String,
+    /// `#name` → attribute name.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub names: std::collections::BTreeMap<String, String>,
+    /// Encoded item (`kv_model::encoding::item`) whose attributes are the `:values`.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub values: Bytes,
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum Consistency {
+    /// A replica that heard its leader within 5 s.
+    Eventual = 0,
+    /// Linearizable.
+    Strong = 1,
+}
+
+/// Why a request is made; background classes give way to foreground ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum RequestClass {
+    Foreground = 0,
+    Index = 1,
+    TimeToLive = 2,
+    Geo = 3,
+    Repair = 4,
+}
+
+/// Who asks; travels with every forwarded request.
+#[derive(Clone, PartialEq, Message)]
+pub struct Caller {
+    #[prost(string, tag = "1")]
+    pub principal: String,
+    #[prost(string, tag = "2")]
+    pub account: String,
+    #[prost(enumeration = "RequestClass", tag = "3")]
+    pub class: i32,
+    /// Shown in the logs of every node that the request touches.
+    #[prost(string, tag = "4")]
+    pub trace: String,
+}
+
+/// Which attributes a write answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum Returns {
+    None = 0,
+    AllOld = 1,
+    UpdatedOld = 2,
+    AllNew = 3,
+    UpdatedNew = 4,
+}
+
+/// What a write does to its item.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Action {
+    /// Replace by this encoded item.
+    #[prost(bytes = "bytes", tag = "10")]
+    Put(Bytes),
+    /// Apply an update expression; with none the item is made with its key alone.
+    #[prost(message, tag = "11")]
+    Update(Expression),
+    #[prost(bool, tag = "12")]
+    Delete(bool),
+}
+
+/// A write of one item.
+#[derive(Clone, PartialEq, Message)]
+pub struct Write {
+    #[prost(uint64, tag = "1")]
+    pub table: u64,
+    /// Row key (`kv_model::encoding::key`).
+    #[prost(bytes = "bytes", tag = "2")]
+    pub row: Bytes,
+    /// Encoded item with the key attributes alone.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub key: Bytes,
+    #[prost(message, optional, tag = "4")]
+    pub condition: Option<Expression>,
+    #[prost(enumeration = "Returns", tag = "5")]
+    pub returns: i32,
+    /// Answer a failed condition with the item that failed it.
+    #[prost(bool, tag = "6")]
+    pub return_on_failure: bool,
+    #[prost(oneof = "Action", tags = "10, 11, 12")]
+    pub action: Option<Action>,
+}
+
+/// Answer to a [`Write`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Written {
+    /// Encoded item as [`Returns`] asked.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub attributes: Option<Bytes>,
+    /// Size of the item before and after by the service's rules, bytes; 0 if there was or is none.
+    #[prost(uint64, tag = "2")]
+    pub old_size: u64,
+    #[prost(uint64, tag = "3")]
+    pub new_size: u64,
+    /// Hybrid clock of the version written.
+    #[prost(uint64, tag = "4")]
+    pub version: u64,
+}
+
+/// A read of one item.
+#[derive(Clone, PartialEq, Message)]
+pub struct Get {
+    #[prost(uint64, tag = "1")]
+    pub table: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub row: Bytes,
+    #[prost(enumeration = "Consistency", tag = "3")]
+    pub consistency: i32,
+}
+
+/// Answer to a [`Get`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Got {
+    /// Encoded item, if there is one.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub item: Option<Bytes>,
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+}
+
+/// A page of a query or scan: items of the rows `[start, end)` in order, or backwards from `end`.
+/// A page ends at `limit` items looked at, after `max_bytes` of items looked at, or at the end of the range.
+#[derive(Clone, PartialEq, Message)]
+pub struct Page {
+    #[prost(uint64, tag = "1")]
+    pub table: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub start: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub end: Bytes,
+    #[prost(bool, tag = "4")]
+    pub reverse: bool,
+    /// 0: no limit.
+    #[prost(uint32, tag = "5")]
+    pub limit: u32,
+    #[prost(uint64, tag = "6")]
+    pub max_bytes: u64,
+    #[prost(message, optional, tag = "7")]
+    pub filter: Option<Expression>,
+    #[prost(message, optional, tag = "8")]
+    pub projection: Option<Expression>,
+    /// Return no items, only count.
+    #[prost(bool, tag = "9")]
+    pub count_only: bool,
+    #[prost(enumeration = "Consistency", tag = "10")]
+    pub consistency: i32,
+}
+
+/// Answer to a [`Page`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Paged {
+    /// Encoded items that passed the filter, projected.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub items: Vec<Bytes>,
+    /// Items that passed the filter.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+    /// Items looked at.
+    #[prost(uint64, tag = "3")]
+    pub scanned: u64,
+    /// Sizes of the items looked at, bytes, by the service's rules.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// Row of the last item looked at, if the page ended before the range did.
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    pub last: Option<Bytes>,
+}
+
+/// One request to one item or range.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Operation {
+    #[prost(message, tag = "10")]
+    Write(Write),
+    #[prost(message, tag = "11")]
+    Get(Get),
+    #[prost(message, tag = "12")]
+    Page(Page),
+}
+
+/// The answer to an [`Operation`], variant for variant.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Answer {
+    #[prost(message, tag = "10")]
+    Written(Written),
+    #[prost(message, tag = "11")]
+    Got(Got),
+    #[prost(message, tag = "12")]
+    Paged(Paged),
+}
+
+/// Why a request failed, as its client learns it.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The condition did not hold; nothing was written. With the encoded item, if that was asked for and there is one.
+    #[error("the conditional request failed")]
+    ConditionFailed { item: Option<Bytes> },
+    /// The request can't be served as it is; nothing was written. The message is the client's.
+    #[error("{0}")]
+    Validation(String),
+    /// No such table.
+    #[error("table not found: {0}")]
+    TableNotFound(String),
+    /// A table of that name exists, or is in a state that forbids the request.
+    #[error("{0}")]
+    TableInUse(String),
+    /// Too much is going on, or space is short; nothing was written. A retry later may succeed.
+    #[error("throttled: {0}")]
+    Throttled(String),
+    /// No quorum could be reached in time; nothing was proposed. A retry is safe.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// The deadline passed after the write was proposed: it may or may not happen.
+    #[error("outcome unknown: {0}")]
+    OutcomeUnknown(String),
+}
