@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   frame  =  version u8 | kind u8 | target u64 BE | body
-//!   kind 0: raft messages of many groups, for every shard of the node to pick its own:
+//!   kind 0: raft messages of many groups, for every shard of the node to pick its own; target is the sender's wall clock, ms:
 //!           body = repeated ( group u64 BE | sent_at u64 BE | echo u64 BE | length u32 BE | eraftpb.Message )
 //!   kind 1: for the shard that owns group `target`      body = prost Body
 //!   kind 2: for shard number `target`                   body = prost Body
@@ -93,6 +93,9 @@ pub struct Forward {
     /// Shard of the sender that waits for the answer.
     #[prost(uint32, tag = "6")]
     pub reply_shard: u32,
+    /// Counts the times that the request was sent, from 0.
+    #[prost(uint32, tag = "7")]
+    pub attempt: u32,
     #[prost(oneof = "api::Operation", tags = "10, 11, 12")]
     pub operation: Option<api::Operation>,
 }
@@ -239,7 +242,7 @@ struct Body {
 /// A frame, decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {
-    Raft(Vec<RaftMessage>),
+    Raft { wall_ms: u64, messages: Vec<RaftMessage> },
     One { wall_ms: u64, kind: Kind },
 }
 
@@ -268,13 +271,12 @@ pub fn encode(target: Target, wall_ms: u64, kind: Kind) -> Bytes {
 #[derive(Debug)]
 pub struct RaftFrame(BytesMut);
 
-impl Default for RaftFrame {
-    fn default() -> Self {
-        RaftFrame(header(0, 0, 256))
-    }
-}
 
 impl RaftFrame {
+    pub fn new(wall_ms: u64) -> RaftFrame {
+        RaftFrame(header(0, wall_ms, 256))
+    }
+
     pub fn push(&mut self, group: GroupId, sent_at: u64, echo: u64, message: &eraftpb::Message) {
         self.0.put_u64(group.0);
         self.0.put_u64(sent_at);
@@ -325,6 +327,7 @@ pub fn decode(frame: &Bytes, mine: impl Fn(GroupId) -> bool) -> Result<Frame, Er
         let kind = body.kind.ok_or(Error::Empty)?;
         return Ok(Frame::One { wall_ms: body.wall_ms, kind });
     }
+    let wall_ms = (&frame[2..]).get_u64();
     let mut messages = Vec::new();
     while !body.is_empty() {
         if body.len() < RAFT_HEADER_BYTES {
@@ -343,7 +346,7 @@ pub fn decode(frame: &Bytes, mine: impl Fn(GroupId) -> bool) -> Result<Frame, Er
             messages.push(RaftMessage { group, sent_at, echo, message });
         }
     }
-    Ok(Frame::Raft(messages))
+    Ok(Frame::Raft { wall_ms, messages })
 }
 
 #[cfg(test)]
@@ -355,13 +358,13 @@ mod tests {
         let mut message = eraftpb::Message::default();
         message.to = 7;
         message.entries.push(eraftpb::Entry { data: Bytes::from_static(b"x"), index: 3, ..Default::default() });
-        let mut frame = RaftFrame::default();
+        let mut frame = RaftFrame::new(77);
         assert!(frame.is_empty());
         frame.push(GroupId(4), 11, 12, &message);
         frame.push(GroupId(5), 13, 14, &message);
         let bytes = frame.finish();
         assert_eq!(target(&bytes).unwrap(), Target::Every);
-        let Frame::Raft(mine) = decode(&bytes, |g| g.0 == 5).unwrap() else { panic!("not raft") };
+        let Frame::Raft { wall_ms: 77, messages: mine } = decode(&bytes, |g| g.0 == 5).unwrap() else { panic!("not raft") };
         assert_eq!(mine, vec![RaftMessage { group: GroupId(5), sent_at: 13, echo: 14, message }]);
     }
 

@@ -370,10 +370,41 @@ impl Group {
             let Some(done) = self.unsynced.pop_front() else { break };
             let before = self.turn();
             self.raw.on_persist_ready(done.ready);
+            let applied = self.raw.store().applied().0;
+            if applied > self.raw.raft.raft_log.applied {
+                // A snapshot that is durable now.
+                self.raw.advance_apply_to(applied);
+            }
             self.after(before);
             messages.extend(done.messages);
         }
         messages
+    }
+
+    /// Whether an append up to this number was waited for.
+    pub fn has_unsynced(&self, append: u64) -> bool {
+        self.unsynced.front().is_some_and(|u| u.append <= append)
+    }
+
+    /// The voter, other than this one, that has most of the log; `None` if this is no leader, or alone, or handing over already.
+    pub fn best_successor(&self) -> Option<ReplicaId> {
+        if !self.may_propose() {
+            return None;
+        }
+        let voters = self.voters().to_vec();
+        let progress = self.raw.raft.prs().iter().filter(|(id, p)| **id != self.replica.0 && voters.contains(id) && p.recent_active);
+        progress.max_by_key(|(id, p)| (p.matched, std::cmp::Reverse(**id))).map(|(id, _)| ReplicaId(*id))
+    }
+
+    /// Where the replicas live, as a snapshot says.
+    pub fn set_members(&mut self, members: BTreeMap<ReplicaId, NodeId>) {
+        self.members = members;
+    }
+
+    /// A snapshot stands for everything up to `index`.
+    pub fn applied_by_snapshot(&mut self, index: u64, term: u64) {
+        self.raw.mut_store().set_applied((index, term));
+        self.replay_to = self.replay_to.max(index);
     }
 
     /// Everything up to `index` is applied.
