@@ -82,7 +82,7 @@ fn weigh(layout: &Layout, targets: &[Amount], node: u32, arc: usize, change: &mu
         change.relist(layout.list(before), after.as_slice(), layout.length(before));
         before = layout.before(before);
     }
-    Some(change.optimum(layout, targets, (keep, length - keep)))
+    Some(change.optimum(layout, targets, (keep, length - keep), 0.0))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small counts")]

@@ -14,6 +14,7 @@ mod change;
 mod initial;
 mod insert;
 pub(crate) mod layout;
+mod reference;
 mod relax;
 mod remove;
 
@@ -23,7 +24,8 @@ use crate::ring::MAX_MEMBERS;
 use crate::placement::Circle;
 use crate::{Error, MAX_REPLICAS, Member, NodeId, NodeSpec, Ring, RingDelta, Token};
 use layout::Layout;
-use relax::{Limits, relax};
+use reference::Reference;
+use relax::{Budget, relax};
 
 /// How many tokens a node of average weight gets.
 pub const TOKENS_PER_NODE: usize = 64;
@@ -31,14 +33,12 @@ pub const TOKENS_PER_NODE: usize = 64;
 const TOKENS_MIN: usize = 8;
 /// The most tokens that a plan gives to one node.
 const TOKENS_MAX: usize = 1_024;
-/// When a node leaves, this fraction of what it held may be moved between others to even them out.
-const LEAVE_FIX_UP: f64 = 0.08;
+/// The most that a join or a leave moves, relative to the least that any plan could.
+const MOVED_MAX: f64 = 1.08;
 /// Up to this many tokens a ring is small: every new token is weighed against the ring as it is after the one before.
 const SMALL_RING: usize = 4_096;
 /// On larger rings new tokens come in so many rounds.
 const ROUNDS_ON_LARGE_RINGS: usize = 8;
-/// Turns of shifting over all tokens.
-const PASSES: usize = 24;
 
 /// Plans the tokens of a new cluster.
 ///
@@ -53,7 +53,7 @@ pub fn initial(nodes: &[NodeSpec], replicas: usize) -> Result<BTreeMap<NodeId, V
     }
     let counts = token_counts(&nodes);
     let mut layout = Layout::new(&nodes, replicas, initial::order(&nodes, &counts));
-    relax(&mut layout, &Limits { passes: PASSES, moved_max: f64::INFINITY }, |_, _| true);
+    relax(&mut layout, None, |_, _| true);
     let mut tokens: BTreeMap<NodeId, Vec<Token>> = BTreeMap::new();
     for (token, node) in layout.owned_tokens() {
         tokens.entry(nodes[node as usize].id).or_default().push(token);
@@ -85,10 +85,11 @@ pub fn join(ring: &Ring, new: &[NodeSpec], replicas: usize) -> Result<RingDelta,
     validate(&draft.nodes, replicas)?;
     let counts = (0..).zip(token_counts(&draft.nodes));
     let growing: Vec<(u32, usize)> = counts.skip(members).collect();
-    let before = draft.owned();
+    let old = Layout::new(&draft.nodes[..members], replicas, draft.tokens.clone());
     let mut layout = draft.layout(replicas);
     grow(&mut layout, &growing);
-    Ok(delta(ring, &before, draft.owned_in(&layout)))
+    finish(&mut layout, &old, Some);
+    Ok(delta(ring, &draft.owned(), draft.owned_in(&layout)))
 }
 
 /// Plans the ring without the tokens of the given nodes, whatever state they are in.
@@ -108,11 +109,9 @@ pub fn leave(ring: &Ring, leaving: &[NodeId], replicas: usize) -> Result<RingDel
     if rest.nodes.is_empty() {
         return Err(Error::NoNodes);
     }
-    let amounts = all.layout(replicas).amounts;
-    let freed = all.nodes.iter().zip(amounts).filter(|(node, _)| leaving.contains(&node.id));
-    let moved_max = freed.map(|(_, amount)| amount.load).sum::<f64>() * LEAVE_FIX_UP;
     let mut layout = rest.layout(replicas);
-    relax(&mut layout, &Limits { passes: PASSES, moved_max }, |_, _| true);
+    let index: Vec<Option<u32>> = all.nodes.iter().map(|node| rest.index(node.id)).collect();
+    finish(&mut layout, &all.layout(replicas), |node| index[node as usize]);
     Ok(delta(ring, &all.owned(), rest.owned_in(&layout)))
 }
 
@@ -128,20 +127,21 @@ pub fn reweight(ring: &Ring, id: NodeId, weight: u32, replicas: usize) -> Result
         return Err(Error::NotPlaceable { node: id });
     }
     let mut draft = Draft::new(ring, |member| member.state.is_placeable());
-    let position = draft.nodes.iter().position(|node| node.id == id).ok_or(Error::UnknownNode { node: id })?;
+    let node = draft.index(id).ok_or(Error::NotPlaceable { node: id })?;
+    let position = node as usize;
+    let old = draft.layout(replicas);
     draft.nodes[position].weight = weight;
     validate(&draft.nodes, replicas)?;
-    let before = draft.owned();
     let mut layout = draft.layout(replicas);
     let (wanted, is) = (token_counts(&draft.nodes)[position], member.tokens.len());
-    let node = u32::try_from(position).map_err(|_| Error::TooManyMembers { count: position })?;
     if wanted >= is {
         grow(&mut layout, &[(node, wanted - is)]);
     } else {
         remove::remove(&mut layout, node, is - wanted);
         relax_own(&mut layout, &[node]);
     }
-    Ok(delta(ring, &before, draft.owned_in(&layout)))
+    finish(&mut layout, &old, Some);
+    Ok(delta(ring, &draft.owned(), draft.owned_in(&layout)))
 }
 
 /// Plans shifts that bring the ring as near to its targets as moving at most `moved_max` allows, as a fraction of one
@@ -156,7 +156,8 @@ pub fn even_out(ring: &Ring, replicas: usize, moved_max: f64) -> Result<RingDelt
         return Err(Error::NoNodes);
     }
     let mut layout = draft.layout(replicas);
-    relax(&mut layout, &Limits { passes: PASSES, moved_max }, |_, _| true);
+    let reference = Reference::new(&draft.layout(replicas), Some);
+    relax(&mut layout, Some(&Budget { reference: &reference, moved_max }), |_, _| true);
     Ok(delta(ring, &draft.owned(), draft.owned_in(&layout)))
 }
 
@@ -174,8 +175,21 @@ fn grow(layout: &mut Layout, growing: &[(u32, usize)]) {
 fn relax_own(layout: &mut Layout, nodes: &[u32]) {
     let mut is_own = vec![false; layout.topology.nodes()];
     nodes.iter().for_each(|&node| is_own[node as usize] = true);
-    let limits = Limits { passes: PASSES, moved_max: f64::INFINITY };
-    relax(layout, &limits, |layout, token| is_own[layout.owners.owner(token, 0) as usize]);
+    relax(layout, None, |layout, token| is_own[layout.owners.owner(token, 0) as usize]);
+}
+
+/// Evens out what is left, within what a join or a leave may move. `index` maps nodes of the old layout to the new one.
+fn finish(layout: &mut Layout, old: &Layout, index: impl Fn(u32) -> Option<u32> + Copy) {
+    let reference = Reference::new(old, index);
+    // What any plan has to move to bring all from their old targets to the new ones.
+    let mut gains = layout.targets.clone();
+    for (node, target) in (0..).zip(&old.targets) {
+        if let Some(node) = index(node) {
+            gains[node as usize].load -= target.load;
+        }
+    }
+    let least: f64 = gains.iter().map(|gain| gain.load.max(0.0)).sum();
+    relax(layout, Some(&Budget { reference: &reference, moved_max: least * MOVED_MAX }), |_, _| true);
 }
 
 /// The nodes and tokens that a plan starts from.
@@ -190,6 +204,12 @@ impl Draft {
         let members = || ring.members().iter().filter(|member| !member.tokens.is_empty() && included(member));
         let tokens = members().zip(0..).flat_map(|(member, node)| member.tokens.iter().map(move |&token| (token, node)));
         Self { nodes: members().map(NodeSpec::from).collect(), tokens: tokens.collect() }
+    }
+
+    /// The index of a node; nodes of a ring are ascending by id.
+    fn index(&self, id: NodeId) -> Option<u32> {
+        let index = self.nodes.binary_search_by_key(&id, |node| node.id).ok()?;
+        u32::try_from(index).ok()
     }
 
     fn layout(&self, replicas: usize) -> Layout {
