@@ -90,15 +90,6 @@ impl Change {
             amount.share += fixed.share + slope.share * length;
         }
     }
-
-    /// Whether any node that gains or loses is off its target by more than this fraction of it.
-    pub fn is_off_target(&self, layout: &Layout, tolerance: f64) -> bool {
-        let is_off = |is: f64, target: f64| (is - target).abs() > target * tolerance;
-        self.lines.iter().any(|Line { node, fixed: _, slope }| {
-            let (is, target) = (layout.amounts[*node as usize], layout.targets[*node as usize]);
-            slope.load != 0.0 && is_off(is.load, target.load) || slope.share != 0.0 && is_off(is.share, target.share)
-        })
-    }
 }
 
 /// The nodes of `a` that are not in `b`.

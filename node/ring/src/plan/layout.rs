@@ -85,6 +85,12 @@ impl Layout {
         self.tokens[arc].fraction_since(self.tokens[self.before(arc)])
     }
 
+    /// The arc that a position lies in.
+    pub fn arc(&self, position: Token) -> usize {
+        let arc = self.tokens.partition_point(|&token| token < position);
+        if arc < self.tokens.len() { arc } else { 0 }
+    }
+
     pub fn before(&self, arc: usize) -> usize {
         if arc == 0 { self.tokens.len() - 1 } else { arc - 1 }
     }

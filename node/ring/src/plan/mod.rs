@@ -11,6 +11,7 @@
 //! Everything is deterministic. A plan is a [`RingDelta`] against the epoch of the ring that it was made on.
 
 mod change;
+mod hand_over;
 mod initial;
 mod insert;
 pub(crate) mod layout;
@@ -35,6 +36,8 @@ const TOKENS_MIN: usize = 8;
 const TOKENS_MAX: usize = 1_024;
 /// The most that a join or a leave moves, relative to the least that any plan could.
 const MOVED_MAX: f64 = 1.08;
+/// Nodes that take over tokens of leaving ones get at most so many times their usual number.
+const CROWDED: usize = 2;
 /// Up to this many tokens a ring is small: every new token is weighed against the ring as it is after the one before.
 const SMALL_RING: usize = 4_096;
 /// On larger rings new tokens come in so many rounds.
@@ -83,12 +86,15 @@ pub fn join(ring: &Ring, new: &[NodeSpec], replicas: usize) -> Result<RingDelta,
     new.sort_by_key(|node| node.id);
     draft.nodes.append(&mut new);
     validate(&draft.nodes, replicas)?;
-    let counts = (0..).zip(token_counts(&draft.nodes));
-    let growing: Vec<(u32, usize)> = counts.skip(members).collect();
+    // Where nodes that left have handed over tokens, arcs are short: new nodes need as many as the others have.
+    let counts = token_counts(&draft.nodes);
+    let usual: usize = counts[..members].iter().sum();
+    let crowded = |count: usize| (count * draft.tokens.len()).div_ceil(usual).clamp(count, count * CROWDED);
+    let growing: Vec<(u32, usize)> = (0..).zip(counts.iter().map(|&count| crowded(count))).skip(members).collect();
     let old = Layout::new(&draft.nodes[..members], replicas, draft.tokens.clone());
     let mut layout = draft.layout(replicas);
     grow(&mut layout, &growing);
-    finish(&mut layout, &old, Some);
+    finish(&mut layout, &old);
     Ok(delta(ring, &draft.owned(), draft.owned_in(&layout)))
 }
 
@@ -111,7 +117,13 @@ pub fn leave(ring: &Ring, leaving: &[NodeId], replicas: usize) -> Result<RingDel
     }
     let mut layout = rest.layout(replicas);
     let index: Vec<Option<u32>> = all.nodes.iter().map(|node| rest.index(node.id)).collect();
-    finish(&mut layout, &all.layout(replicas), |node| index[node as usize]);
+    let index = |node: u32| index[node as usize];
+    let old = all.layout(replicas);
+    let budget = Budget { reference: &Reference::new(&old, index), moved_max: moved_max(&layout, &old, index) };
+    let freed: Vec<Token> = all.tokens.iter().filter(|(_, node)| index(*node).is_none()).map(|&(token, _)| token).collect();
+    let tokens_max: Vec<usize> = token_counts(&rest.nodes).iter().map(|count| count * CROWDED).collect();
+    hand_over::hand_over(&mut layout, &freed, &budget, &tokens_max, rounds(all.tokens.len(), freed.len()));
+    relax(&mut layout, Some(&budget), |_, _| true);
     Ok(delta(ring, &all.owned(), rest.owned_in(&layout)))
 }
 
@@ -140,7 +152,7 @@ pub fn reweight(ring: &Ring, id: NodeId, weight: u32, replicas: usize) -> Result
         remove::remove(&mut layout, node, is - wanted);
         relax_own(&mut layout, &[node]);
     }
-    finish(&mut layout, &old, Some);
+    finish(&mut layout, &old);
     Ok(delta(ring, &draft.owned(), draft.owned_in(&layout)))
 }
 
@@ -165,10 +177,14 @@ pub fn even_out(ring: &Ring, replicas: usize, moved_max: f64) -> Result<RingDelt
 fn grow(layout: &mut Layout, growing: &[(u32, usize)]) {
     let most = growing.iter().map(|&(_, count)| count).max().unwrap_or(0);
     let total = layout.tokens.len() + growing.iter().map(|&(_, count)| count).sum::<usize>();
-    let rounds = if total <= SMALL_RING { most } else { most.min(ROUNDS_ON_LARGE_RINGS) };
-    insert::insert(layout, growing, rounds);
+    insert::insert(layout, growing, rounds(total, most));
     let nodes: Vec<u32> = growing.iter().map(|&(node, _)| node).collect();
     relax_own(layout, &nodes);
+}
+
+/// In how many rounds `count` tokens change on a ring of `total`: each looks at the whole ring anew.
+fn rounds(total: usize, count: usize) -> usize {
+    if total <= SMALL_RING { count } else { count.min(ROUNDS_ON_LARGE_RINGS) }
 }
 
 /// Shifts the tokens of these nodes only: data moves between them and others, never between others.
@@ -178,18 +194,22 @@ fn relax_own(layout: &mut Layout, nodes: &[u32]) {
     relax(layout, None, |layout, token| is_own[layout.owners.owner(token, 0) as usize]);
 }
 
-/// Evens out what is left, within what a join or a leave may move. `index` maps nodes of the old layout to the new one.
-fn finish(layout: &mut Layout, old: &Layout, index: impl Fn(u32) -> Option<u32> + Copy) {
-    let reference = Reference::new(old, index);
-    // What any plan has to move to bring all from their old targets to the new ones.
+/// The most that a join, a leave or a new weight may move: a little more than any plan has to, to bring all nodes from their
+/// old targets to the new ones. `index` maps nodes of the old layout to the new one.
+fn moved_max(layout: &Layout, old: &Layout, index: impl Fn(u32) -> Option<u32>) -> f64 {
     let mut gains = layout.targets.clone();
     for (node, target) in (0..).zip(&old.targets) {
         if let Some(node) = index(node) {
             gains[node as usize].load -= target.load;
         }
     }
-    let least: f64 = gains.iter().map(|gain| gain.load.max(0.0)).sum();
-    relax(layout, Some(&Budget { reference: &reference, moved_max: least * MOVED_MAX }), |_, _| true);
+    gains.iter().map(|gain| gain.load.max(0.0)).sum::<f64>() * MOVED_MAX
+}
+
+/// Evens out what is left after tokens of some nodes were added or removed.
+fn finish(layout: &mut Layout, old: &Layout) {
+    let moved_max = moved_max(layout, old, Some);
+    relax(layout, Some(&Budget { reference: &Reference::new(old, Some), moved_max }), |_, _| true);
 }
 
 /// The nodes and tokens that a plan starts from.

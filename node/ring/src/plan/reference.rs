@@ -30,7 +30,7 @@ impl Reference {
         &self.lists[arc * self.stride..(arc + 1) * self.stride]
     }
 
-    /// Just after a position: how many nodes of a list do not hold it yet, and for how far on that is so.
+    /// Who holds the positions just after this one, and for how far on.
     pub fn ahead(&self, position: Token) -> (&[u32], f64) {
         let next = Token(position.0.wrapping_add(1));
         let arc = self.arc(next);
@@ -46,20 +46,22 @@ impl Reference {
 
     /// How much of the data a layout places on nodes that do not hold it, as a fraction of one replica of everything.
     pub fn moved(&self, layout: &Layout) -> f64 {
-        let mut moved = 0.0;
-        for arc in 0..layout.tokens.len() {
-            let (mut position, mut left) = (layout.tokens[arc], layout.length(arc));
-            loop {
-                let (list, length) = self.behind(position);
-                moved += missing(layout.list(arc), list) * length.min(left);
-                if length >= left {
-                    break;
-                }
-                left -= length;
-                position = self.tokens[self.arc(position).checked_sub(1).unwrap_or(self.tokens.len() - 1)];
+        let arcs = 0..layout.tokens.len();
+        arcs.map(|arc| self.moves(layout.tokens[arc], layout.length(arc), &[], layout.list(arc))).sum()
+    }
+
+    /// How much more data the nodes of `to` have to take than those of `from`, for the arc of that length up to `end`.
+    pub fn moves(&self, end: Token, length: f64, from: &[u32], to: &[u32]) -> f64 {
+        let (mut position, mut left, mut moved) = (end, length, 0.0);
+        loop {
+            let (holders, reach) = self.behind(position);
+            moved += (missing(to, holders) - missing(from, holders)) * reach.min(left);
+            if reach >= left {
+                return moved;
             }
+            left -= reach;
+            position = self.tokens[self.arc(position).checked_sub(1).unwrap_or(self.tokens.len() - 1)];
         }
-        moved
     }
 }
 

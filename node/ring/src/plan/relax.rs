@@ -10,7 +10,7 @@
 //! so that what gains most for its bytes is done first.
 
 use super::change::Change;
-use super::layout::Layout;
+use super::layout::{Layout, NOBODY};
 use super::reference::{Reference, missing};
 use crate::Token;
 use crate::placement::Circle;
@@ -36,16 +36,16 @@ pub(crate) fn relax(layout: &mut Layout, budget: Option<&Budget<'_>>, movable: i
     let mut price = budget.map_or(0.0, |_| steepest(layout, &movable));
     for _ in 0..PASSES {
         price /= 2.0;
-        let mut is_done = true;
+        let (mut is_done, mut gained) = (true, 0.0);
         for token in 0..layout.tokens.len() {
             if !movable(layout, token) {
                 continue;
             }
             let next = layout.after(token);
-            let change = shift(layout, token, next);
-            if !change.is_off_target(layout, TOLERANCE) {
+            if !is_off_target(layout, token) && !is_off_target(layout, next) {
                 continue;
             }
+            let change = shift(layout, token, next);
             is_done = false;
             let terms = budget.map(|budget| Terms { budget, moved, price });
             let steps = [forth(layout, token, next, terms.as_ref()), back(layout, token, next, terms.as_ref())];
@@ -58,6 +58,7 @@ pub(crate) fn relax(layout: &mut Layout, budget: Option<&Budget<'_>>, movable: i
             *at = if optimum.length >= 0.0 { at.advanced_by(optimum.length) } else { at.moved_back_by(-optimum.length) };
             change.book(&mut layout.amounts, optimum.length);
             moved += optimum.length.abs() * moves;
+            gained += optimum.gain;
         }
         if is_done {
             break;
@@ -118,6 +119,17 @@ fn shift(layout: &Layout, token: usize, next: usize) -> Change {
     let firsts = (layout.owners.owner(next, 0), layout.owners.owner(token, 0));
     change.relist_free(layout.list(next), layout.list(token), firsts);
     change
+}
+
+/// Whether a node of the arc is off its target by more than the tolerance.
+fn is_off_target(layout: &Layout, arc: usize) -> bool {
+    let is_off = |is: f64, target: f64| (is - target).abs() > target * TOLERANCE;
+    let (first, list) = (layout.owners.owner(arc, 0) as usize, layout.list(arc));
+    let (is, target) = (layout.amounts[first], layout.targets[first]);
+    is_off(is.share, target.share)
+        || list.iter().filter(|&&node| node != NOBODY).any(|&node| {
+            is_off(layout.amounts[node as usize].load, layout.targets[node as usize].load)
+        })
 }
 
 /// The most that a token gains for a small piece moved.
