@@ -24,8 +24,12 @@ pub(crate) struct Budget<'a> {
 
 /// Turns over all tokens.
 const PASSES: usize = 24;
+/// Moving is cheap at prices below this: about what evening out two nodes that are 1 % apart is worth.
+const PRICE_LOW: f64 = 0.02;
 /// Nodes nearer to their targets than this are left alone.
-const TOLERANCE: f64 = 0.0005;
+const TOLERANCE: f64 = 0.002;
+/// A turn that gains less than this fraction of what all gained so far is the last.
+const GAIN_MIN: f64 = 0.001;
 
 /// Shifts the tokens that are `movable`.
 pub(crate) fn relax(layout: &mut Layout, budget: Option<&Budget<'_>>, movable: impl Fn(&Layout, usize) -> bool) {
@@ -34,19 +38,20 @@ pub(crate) fn relax(layout: &mut Layout, budget: Option<&Budget<'_>>, movable: i
     }
     let mut moved = budget.map_or(0.0, |budget| budget.reference.moved(layout));
     let mut price = budget.map_or(0.0, |_| steepest(layout, &movable));
+    let mut total = 0.0;
     for _ in 0..PASSES {
         price /= 2.0;
-        let (mut is_done, mut gained) = (true, 0.0);
+        let mut gained = 0.0;
+        let is_off = off_target(layout);
         for token in 0..layout.tokens.len() {
             if !movable(layout, token) {
                 continue;
             }
             let next = layout.after(token);
-            if !is_off_target(layout, token) && !is_off_target(layout, next) {
+            if !concerns(layout, token, &is_off) && !concerns(layout, next, &is_off) {
                 continue;
             }
             let change = shift(layout, token, next);
-            is_done = false;
             let terms = budget.map(|budget| Terms { budget, moved, price });
             let steps = [forth(layout, token, next, terms.as_ref()), back(layout, token, next, terms.as_ref())];
             let best = steps.iter().map(|step| (change.optimum(layout, &layout.targets, step.range, step.price), step.moves));
@@ -60,7 +65,9 @@ pub(crate) fn relax(layout: &mut Layout, budget: Option<&Budget<'_>>, movable: i
             moved += optimum.length.abs() * moves;
             gained += optimum.gain;
         }
-        if is_done {
+        total += gained;
+        // While moving is dear little is gained; that says nothing about later turns.
+        if price < PRICE_LOW && gained <= total * GAIN_MIN {
             break;
         }
     }
@@ -121,15 +128,16 @@ fn shift(layout: &Layout, token: usize, next: usize) -> Change {
     change
 }
 
-/// Whether a node of the arc is off its target by more than the tolerance.
-fn is_off_target(layout: &Layout, arc: usize) -> bool {
+/// Which nodes are off their targets by more than the tolerance.
+fn off_target(layout: &Layout) -> Vec<bool> {
     let is_off = |is: f64, target: f64| (is - target).abs() > target * TOLERANCE;
-    let (first, list) = (layout.owners.owner(arc, 0) as usize, layout.list(arc));
-    let (is, target) = (layout.amounts[first], layout.targets[first]);
-    is_off(is.share, target.share)
-        || list.iter().filter(|&&node| node != NOBODY).any(|&node| {
-            is_off(layout.amounts[node as usize].load, layout.targets[node as usize].load)
-        })
+    let both = layout.amounts.iter().zip(&layout.targets);
+    both.map(|(is, target)| is_off(is.load, target.load) || is_off(is.share, target.share)).collect()
+}
+
+/// Whether any of these nodes holds the arc.
+fn concerns(layout: &Layout, arc: usize, nodes: &[bool]) -> bool {
+    layout.list(arc).iter().any(|&node| node != NOBODY && nodes[node as usize])
 }
 
 /// The most that a token gains for a small piece moved.
