@@ -248,8 +248,8 @@ impl Draft {
 /// What turns the tokens `before` into those `after`.
 fn delta(ring: &Ring, before: &BTreeMap<Token, NodeId>, after: impl Iterator<Item = (Token, NodeId)>) -> RingDelta {
     // Members that the plan leaves out (draining ones) keep their tokens: stay off these.
-    let all = ring.members().iter().flat_map(|member| &member.tokens);
-    let hidden: BTreeSet<Token> = all.copied().filter(|token| !before.contains_key(token)).collect();
+    let left_out = ring.members().iter().filter(|member| member.tokens.first().is_some_and(|token| !before.contains_key(token)));
+    let hidden: BTreeSet<Token> = left_out.flat_map(|member| member.tokens.iter().copied()).collect();
     let after: BTreeMap<Token, NodeId> = after
         .map(|(mut token, id)| {
             while hidden.contains(&token) {
