@@ -6,7 +6,7 @@ use super::change::{Change, Optimum};
 use super::layout::{Amount, Layout};
 use crate::Token;
 use crate::circle::With;
-use crate::placement::{Chosen, Circle};
+use crate::placement::Circle;
 
 /// The most arcs that are weighed for one token; on larger rings a sample that turns with each round.
 const CANDIDATES_MAX: usize = 768;
@@ -68,21 +68,42 @@ fn weigh(layout: &Layout, targets: &[Amount], node: u32, arc: usize, change: &mu
     if length < 2.0 * keep {
         return None;
     }
-    let circle = With { base: &layout.owners, at: arc, node };
-    let list = |arc: usize| -> Chosen { layout.topology.place(&circle, arc, layout.replicas) };
+    collect(layout, node, arc, change);
+    Some(change.optimum(layout, targets, (keep, length - keep), 0.0))
+}
+
+/// What a token of `node` within an arc does, where the free length is that of the part before it.
+pub(crate) fn collect(layout: &Layout, node: u32, arc: usize, change: &mut Change) {
     change.clear();
     let first = layout.owners.owner(arc, 0);
-    change.relist_free(layout.list(arc), list(arc).as_slice(), (first, node));
+    for_affected(layout, node, arc, |affected, list| {
+        if affected == arc {
+            change.relist_free(layout.list(arc), list, (first, node));
+        } else {
+            change.relist(layout.list(affected), list, layout.length(affected));
+        }
+    });
+}
+
+/// Calls `visit` with each arc whose list a token of `node` within `arc` changes, and that list then: the part of `arc` before
+/// the token first, then going back.
+pub(crate) fn for_affected(layout: &Layout, node: u32, arc: usize, mut visit: impl FnMut(usize, &[u32])) {
+    let circle = With { base: &layout.owners, at: arc, node };
+    let list = |arc: usize| layout.topology.place(&circle, arc, layout.replicas);
+    visit(arc, list(arc).as_slice());
     let mut before = layout.before(arc);
     for _ in 0..AFFECTED_MAX.min(layout.tokens.len() - 1) {
-        let after = list(before);
-        if !after.contains(node) || layout.owners.owner(before, 0) == node {
+        // An earlier token of the node takes over, or the walk ends before it comes here: so for all arcs before.
+        if layout.owners.owner(before, 0) == node {
             break;
         }
-        change.relist(layout.list(before), after.as_slice(), layout.length(before));
+        let after = list(before);
+        if !after.contains(node) {
+            break;
+        }
+        visit(before, after.as_slice());
         before = layout.before(before);
     }
-    Some(change.optimum(layout, targets, (keep, length - keep)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small counts")]

@@ -54,7 +54,8 @@ impl Layout {
 
     /// Replaces all tokens and computes everything anew.
     pub fn set_tokens(&mut self, mut tokens: Vec<(Token, u32)>) {
-        tokens.sort_unstable();
+        // Stable, because that is quick on the few sorted runs that it gets.
+        tokens.sort();
         let owners;
         (self.tokens, owners) = tokens.into_iter().unzip();
         self.owners = Owners::new(owners, &self.topology);
@@ -83,6 +84,12 @@ impl Layout {
 
     pub fn length(&self, arc: usize) -> f64 {
         self.tokens[arc].fraction_since(self.tokens[self.before(arc)])
+    }
+
+    /// The arc that a position lies in.
+    pub fn arc(&self, position: Token) -> usize {
+        let arc = self.tokens.partition_point(|&token| token < position);
+        if arc < self.tokens.len() { arc } else { 0 }
     }
 
     pub fn before(&self, arc: usize) -> usize {

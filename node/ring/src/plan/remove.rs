@@ -51,5 +51,5 @@ fn weigh(layout: &Layout, token: usize, change: &mut Change) -> f64 {
         change.relist(layout.list(arc), after.as_slice(), layout.length(arc));
         arc = layout.before(arc);
     }
-    change.optimum(layout, &layout.targets, (0.0, 0.0)).gain
+    change.optimum(layout, &layout.targets, (0.0, 0.0), 0.0).gain
 }
