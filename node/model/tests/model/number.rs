@@ -5,6 +5,8 @@ use std::cmp::Ordering;
 use kv_model::number::{Error, Number};
 use proptest::prelude::*;
 
+use crate::arbitrary;
+
 fn number(text: &str) -> Number {
     text.parse()
         .unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -21,21 +23,6 @@ fn encoded(number: Number) -> Vec<u8> {
     let mut bytes = Vec::new();
     number.encode_ordered(&mut bytes);
     bytes
-}
-
-/// Numbers over the whole range, with few and with many digits, near each other and far apart.
-fn any_number() -> impl Strategy<Value = Number> {
-    let digits = prop_oneof![
-        "[1-9][0-9]{0,37}",
-        "[1-9]0{0,6}[0-9]{0,2}",
-        Just("0".to_owned())
-    ];
-    let exponent = prop_oneof![-10i32..=10, -130i32..=125];
-    (any::<bool>(), digits, exponent).prop_map(|(negative, digits, leading)| {
-        let sign = if negative { "-" } else { "" };
-        let exponent = leading - (digits.len() as i32 - 1);
-        number(&format!("{sign}{digits}e{exponent}"))
-    })
 }
 
 #[test]
@@ -251,12 +238,12 @@ fn compare_texts(a: &str, b: &str) -> Ordering {
 
 proptest! {
     #[test]
-    fn text_round_trips(n in any_number()) {
+    fn text_round_trips(n in arbitrary::number()) {
         prop_assert_eq!(number(&n.to_string()), n);
     }
 
     #[test]
-    fn ordered_bytes_round_trip(n in any_number(), tail in prop::collection::vec(any::<u8>(), 0..4)) {
+    fn ordered_bytes_round_trip(n in arbitrary::number(), tail in prop::collection::vec(any::<u8>(), 0..4)) {
         let mut bytes = encoded(n);
         prop_assert!(bytes.len() <= 21);
         bytes.extend_from_slice(&tail);
@@ -264,14 +251,14 @@ proptest! {
     }
 
     #[test]
-    fn order_of_bytes_is_order_of_numbers(a in any_number(), b in any_number()) {
+    fn order_of_bytes_is_order_of_numbers(a in arbitrary::number(), b in arbitrary::number()) {
         let by_value = compare_texts(&a.to_string(), &b.to_string());
         prop_assert_eq!(a.cmp(&b), by_value);
         prop_assert_eq!(encoded(a).cmp(&encoded(b)), by_value);
     }
 
     #[test]
-    fn neighbours_keep_order(n in any_number(), m in 1u64..1000) {
+    fn neighbours_keep_order(n in arbitrary::number(), m in 1u64..1000) {
         if let Ok(next) = n.checked_add(Number::from(m)) {
             prop_assert!(n < next);
             prop_assert!(encoded(n) < encoded(next));
@@ -286,7 +273,7 @@ proptest! {
     }
 
     #[test]
-    fn sums_undo(a in any_number(), b in any_number()) {
+    fn sums_undo(a in arbitrary::number(), b in arbitrary::number()) {
         if let Ok(sum) = a.checked_add(b) {
             prop_assert_eq!(sum.checked_sub(b), Ok(a));
             prop_assert_eq!(b.checked_add(a), Ok(sum));
