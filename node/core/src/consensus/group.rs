@@ -323,7 +323,7 @@ impl Group {
             hard_state: None,
             sync: ready.must_sync(),
             committed: ready.take_committed_entries(),
-            snapshot: (!raft::is_empty_snap(ready.snapshot())).then(|| ready.snapshot().clone()),
+            snapshot: (!ready.snapshot().is_empty()).then(|| ready.snapshot().clone()),
             reads: ready
                 .take_read_states()
                 .iter()

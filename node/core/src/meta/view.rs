@@ -43,6 +43,11 @@ impl View {
         View { state: Arc::new(state), routes, tickets, meta_leader }
     }
 
+    /// The same under another leader of the metadata group.
+    pub fn led_by(&self, meta_leader: Option<NodeId>) -> View {
+        View { meta_leader, ..self.clone() }
+    }
+
     pub fn revision(&self) -> u64 {
         self.state.revision()
     }

@@ -159,6 +159,14 @@ pub struct Partition {
     pub duplicates: u64,
 }
 
+/// A row's record: the item under the header that says when it was written.
+fn record_of(stamp: Hybrid, item: &[u8]) -> Bytes {
+    let record = record::Record { clock: stamp.0, origin: 0, tombstone: false, intent: false, siblings: false, expiry_s: None, payload: item };
+    let mut out = Vec::with_capacity(item.len() + 16);
+    record.encode_into(&mut out);
+    out.into()
+}
+
 /// Whether a refusal follows from what was read, so that only who is still leader may give it.
 fn rests_on_read(reply: &ForwardReply) -> bool {
     [Refusal::ConditionFailed, Refusal::Validation].iter().any(|&r| reply.refusal == Some(r as i32))
@@ -432,7 +440,7 @@ impl Partition {
             Ok(parsed) => parsed,
             Err(error) => return Err(refusal(forward, Refusal::Storage, error.to_string())),
         };
-        let mutation = evaluate::evaluate(parsed.as_ref().map(|r| r.item), write).map_err(|error| match error {
+        let mutation = evaluate::evaluate(parsed.as_ref().map(|r| r.payload), write).map_err(|error| match error {
             Error::ConditionFailed { item } => ForwardReply { item, ..refusal(forward, Refusal::ConditionFailed, "") },
             other => refusal(forward, Refusal::Validation, other.to_string()),
         })?;
@@ -444,7 +452,7 @@ impl Partition {
         let keep_old = !self.state.consumers.is_empty();
         let what = RowWrite {
             row: write.row.clone(),
-            record: mutation.new.map(|item| record::Header::new(stamp.0).encode_record(&item)),
+            record: mutation.new.map(|item| record_of(stamp, &item)),
             old: if keep_old { old } else { None },
             outcome: Outcome { written: Some(written.clone()), ..Default::default() }.encode_to_vec().into(),
         };

@@ -44,7 +44,7 @@ impl Shard {
 
     pub(super) fn publish_meta_leader(&mut self, leader: Option<NodeId>) {
         if self.view.meta_leader != leader && self.config.shard == 0 && self.view.state.is_known() {
-            let view = Arc::new(View { meta_leader: leader, ..(*self.view).clone() });
+            let view = Arc::new(self.view.led_by(leader));
             self.out.push(Output::View(view.clone()));
             self.on_view(view);
         }

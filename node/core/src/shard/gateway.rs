@@ -61,10 +61,6 @@ impl Gateway {
         self.pending.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
-    }
-
     pub fn start(&mut self, id: RequestId, request: Request, reply_shard: u32, view: &View, now: Now, acts: &mut Vec<Act>) {
         let Request { token, caller, operation, deadline_us } = request;
         if self.pending.len() >= REQUESTS_MAX {

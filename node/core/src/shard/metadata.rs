@@ -64,10 +64,6 @@ impl Metadata {
         }
     }
 
-    pub fn is_serving(&self) -> bool {
-        self.serving
-    }
-
     pub fn on_request(&mut self, group: &mut Group, request: MetaRequest, to: ReplyTo, sends: &mut Sends) {
         let leader = group.leader().map_or(0, |(_, n)| n.0);
         if !group.may_propose() {

@@ -124,7 +124,6 @@ pub struct Shard {
     /// How far the wall clock of each node is ahead of this one's, ms.
     clocks: BTreeMap<NodeId, i64>,
     handing_over: bool,
-    report: bool,
     pub counts: Counts,
 
     // of the running step

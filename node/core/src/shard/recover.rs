@@ -62,7 +62,6 @@ impl Shard {
             mood: Mood::default(),
             clocks: BTreeMap::new(),
             handing_over: false,
-            report: false,
             counts: Counts::default(),
             dirty: Default::default(),
             local: Default::default(),

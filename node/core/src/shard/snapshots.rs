@@ -61,14 +61,6 @@ pub enum Sent {
 }
 
 impl Senders {
-    pub fn len(&self) -> usize {
-        self.sending.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.sending.is_empty()
-    }
-
     pub fn group_of(&self, transfer: u64) -> Option<GroupId> {
         self.sending.get(&transfer).map(|s| s.group)
     }
