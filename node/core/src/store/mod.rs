@@ -7,6 +7,11 @@
 //! from the log. So the invariant of both traits together: **a log is truncated only below an applied index that a
 //! finished flush has made durable.** [`suite`] checks every implementation against the in-memory models, crashes included.
 
+pub mod memory;
+pub mod span;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
+
 use std::fmt;
 use std::path::Path;
 
@@ -29,7 +34,12 @@ pub enum Keyspace {
 }
 
 impl Keyspace {
-    pub const ALL: [Keyspace; 4] = [Keyspace::Data, Keyspace::ChangeLog, Keyspace::State, Keyspace::Meta];
+    pub const ALL: [Keyspace; 4] = [
+        Keyspace::Data,
+        Keyspace::ChangeLog,
+        Keyspace::State,
+        Keyspace::Meta,
+    ];
 }
 
 /// Why storage can't go on.
@@ -59,8 +69,15 @@ pub struct KeyRange {
 /// One change of a [`Batch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    Put { keyspace: Keyspace, key: Bytes, value: Bytes },
-    Delete { keyspace: Keyspace, key: Bytes },
+    Put {
+        keyspace: Keyspace,
+        key: Bytes,
+        value: Bytes,
+    },
+    Delete {
+        keyspace: Keyspace,
+        key: Bytes,
+    },
     DeleteRange(KeyRange),
 }
 
@@ -72,11 +89,18 @@ pub struct Batch {
 
 impl Batch {
     pub fn put(&mut self, keyspace: Keyspace, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        self.ops.push(Op::Put { keyspace, key: key.into(), value: value.into() });
+        self.ops.push(Op::Put {
+            keyspace,
+            key: key.into(),
+            value: value.into(),
+        });
     }
 
     pub fn delete(&mut self, keyspace: Keyspace, key: impl Into<Bytes>) {
-        self.ops.push(Op::Delete { keyspace, key: key.into() });
+        self.ops.push(Op::Delete {
+            keyspace,
+            key: key.into(),
+        });
     }
 
     pub fn delete_range(&mut self, range: KeyRange) {
