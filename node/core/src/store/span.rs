@@ -58,6 +58,13 @@ pub struct Spans {
 #[derive(Debug)]
 pub struct Undo(Vec<(ReplicaId, Option<Span>)>);
 
+impl Undo {
+    /// The extent that each write met.
+    pub fn before(&self) -> Vec<Option<Span>> {
+        self.0.iter().map(|(_, before)| *before).collect()
+    }
+}
+
 impl Spans {
     pub fn new(logs: &[RecoveredLog]) -> Spans {
         let span = |log: &RecoveredLog| Span {

@@ -598,7 +598,7 @@ impl Job {
     }
 
     /// The same change as one batch.
-    fn as_batch(&self) -> Batch {
+    pub fn as_batch(&self) -> Batch {
         let mut batch = Batch {
             ops: self.clear.iter().cloned().map(Op::DeleteRange).collect(),
         };
