@@ -1,1 +1,3 @@
-//! .
+//! A ringkv node: threads, sockets and files around kv-core.
+
+pub mod storage;
