@@ -1,5 +1,6 @@
 //! The DynamoDB model: values, numbers, expressions, and the encodings of keys and items. Pure.
 
+pub mod expression;
 pub mod number;
 pub mod value;
 

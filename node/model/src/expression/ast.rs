@@ -117,7 +117,10 @@ impl AttributeType {
 
     /// Whether `size` is defined.
     pub fn has_size(self) -> bool {
-        !matches!(self, AttributeType::N | AttributeType::Bool | AttributeType::Null)
+        !matches!(
+            self,
+            AttributeType::N | AttributeType::Bool | AttributeType::Null
+        )
     }
 }
 
@@ -137,14 +140,34 @@ pub enum Expr {
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Not(Box<Expr>),
-    Compare { comparator: Comparator, left: Operand, right: Operand },
-    Between { operand: Operand, lower: Operand, upper: Operand },
-    In { operand: Operand, list: Vec<Operand> },
+    Compare {
+        comparator: Comparator,
+        left: Operand,
+        right: Operand,
+    },
+    Between {
+        operand: Operand,
+        lower: Operand,
+        upper: Operand,
+    },
+    In {
+        operand: Operand,
+        list: Vec<Operand>,
+    },
     AttributeExists(Path),
     AttributeNotExists(Path),
-    AttributeType { operand: Operand, expected: AttributeType },
-    BeginsWith { operand: Operand, prefix: Operand },
-    Contains { container: Operand, element: Operand },
+    AttributeType {
+        operand: Operand,
+        expected: AttributeType,
+    },
+    BeginsWith {
+        operand: Operand,
+        prefix: Operand,
+    },
+    Contains {
+        container: Operand,
+        element: Operand,
+    },
 }
 
 impl Expr {
@@ -157,11 +180,19 @@ impl Expr {
                 }
             }
             Expr::Not(inner) => inner.visit_paths(visit),
-            Expr::Compare { comparator: _, left, right } => {
+            Expr::Compare {
+                comparator: _,
+                left,
+                right,
+            } => {
                 left.visit_paths(visit);
                 right.visit_paths(visit);
             }
-            Expr::Between { operand, lower, upper } => {
+            Expr::Between {
+                operand,
+                lower,
+                upper,
+            } => {
                 operand.visit_paths(visit);
                 lower.visit_paths(visit);
                 upper.visit_paths(visit);
@@ -173,9 +204,18 @@ impl Expr {
                 }
             }
             Expr::AttributeExists(path) | Expr::AttributeNotExists(path) => visit(path),
-            Expr::AttributeType { operand, expected: _ } => operand.visit_paths(visit),
-            Expr::BeginsWith { operand: one, prefix: two }
-            | Expr::Contains { container: one, element: two } => {
+            Expr::AttributeType {
+                operand,
+                expected: _,
+            } => operand.visit_paths(visit),
+            Expr::BeginsWith {
+                operand: one,
+                prefix: two,
+            }
+            | Expr::Contains {
+                container: one,
+                element: two,
+            } => {
                 one.visit_paths(visit);
                 two.visit_paths(visit);
             }

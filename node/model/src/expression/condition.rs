@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use memchr::memmem;
+
 use super::ast::{AttributeType, Comparator, Expr, Operand};
 use super::error::{Error, Reason};
 use super::path::Path;
@@ -28,7 +30,8 @@ pub fn parse_condition(
     placeholders: &mut Placeholders,
 ) -> Result<Condition, Error> {
     let expr = parse_expr(kind, text, placeholders);
-    expr.map(|expr| Condition { expr }).map_err(|reason| Error::Invalid { kind, reason })
+    expr.map(|expr| Condition { expr })
+        .map_err(|reason| Error::Invalid { kind, reason })
 }
 
 pub(super) fn parse_expr(
@@ -49,7 +52,9 @@ pub(super) fn check_size(kind: Kind, text: &str) -> Result<(), Reason> {
     }
     if text.len() > MAX_BYTES {
         let told = matches!(kind, Kind::Condition | Kind::Filter);
-        return Err(Reason::TooLarge { size: told.then_some(text.len()) });
+        return Err(Reason::TooLarge {
+            size: told.then_some(text.len()),
+        });
     }
     Ok(())
 }
@@ -83,8 +88,13 @@ impl Condition {
     /// [`Error::FilterOnKey`] for the first of `keys` that the condition mentions.
     pub fn check_spares_keys(&self, keys: &[&str]) -> Result<(), Error> {
         let paths = self.paths();
-        match keys.iter().find(|key| paths.iter().any(|path| path.head() == **key)) {
-            Some(key) => Err(Error::FilterOnKey { attribute: (*key).to_owned() }),
+        match keys
+            .iter()
+            .find(|key| paths.iter().any(|path| path.head() == **key))
+        {
+            Some(key) => Err(Error::FilterOnKey {
+                attribute: (*key).to_owned(),
+            }),
             None => Ok(()),
         }
     }
@@ -148,16 +158,30 @@ fn holds(expr: &Expr, item: &Item) -> bool {
         Expr::And(terms) => terms.iter().all(|term| holds(term, item)),
         Expr::Or(terms) => terms.iter().any(|term| holds(term, item)),
         Expr::Not(inner) => !holds(inner, item),
-        Expr::Compare { comparator, left, right } => {
+        Expr::Compare {
+            comparator,
+            left,
+            right,
+        } => {
             match (evaluate(left, item), evaluate(right, item)) {
                 (Some(left), Some(right)) => compare(*comparator, left.get(), right.get()),
                 // What is missing differs from everything, also from what else is missing.
                 _ => *comparator == Comparator::NotEqual,
             }
         }
-        Expr::Between { operand, lower, upper } => {
-            let values = (evaluate(operand, item), evaluate(lower, item), evaluate(upper, item));
-            let (Some(value), Some(lower), Some(upper)) = values else { return false };
+        Expr::Between {
+            operand,
+            lower,
+            upper,
+        } => {
+            let values = (
+                evaluate(operand, item),
+                evaluate(lower, item),
+                evaluate(upper, item),
+            );
+            let (Some(value), Some(lower), Some(upper)) = values else {
+                return false;
+            };
             compare(Comparator::GreaterOrEqual, value.get(), lower.get())
                 && compare(Comparator::LessOrEqual, value.get(), upper.get())
         }
@@ -220,9 +244,7 @@ fn contains(container: &AttributeValue, element: &AttributeValue) -> bool {
     match (container, element) {
         (AttributeValue::L(list), element) => list.contains(element),
         (AttributeValue::S(text), AttributeValue::S(part)) => text.contains(part.as_str()),
-        (AttributeValue::B(bytes), AttributeValue::B(part)) => {
-            part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
-        }
+        (AttributeValue::B(bytes), AttributeValue::B(part)) => memmem::find(bytes, part).is_some(),
         (AttributeValue::Ss(set), AttributeValue::S(member)) => set.binary_search(member).is_ok(),
         (AttributeValue::Ns(set), AttributeValue::N(member)) => set.binary_search(member).is_ok(),
         (AttributeValue::Bs(set), AttributeValue::B(member)) => set.binary_search(member).is_ok(),

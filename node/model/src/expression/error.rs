@@ -28,7 +28,10 @@ pub enum Error {
     EmptyName { key: String },
     /// Placeholders that no expression of the request mentions, sorted.
     #[error("Value provided in {map} unused in expressions: keys: {{{}}}", keys.join(", "))]
-    Unused { map: PlaceholderMap, keys: Vec<String> },
+    Unused {
+        map: PlaceholderMap,
+        keys: Vec<String>,
+    },
 
     /// An operator that a key condition cannot have.
     #[error("Invalid operator used in KeyConditionExpression: {operator}")]
@@ -138,7 +141,10 @@ pub enum Reason {
     #[error("Invalid function name; function: {name}")]
     UnknownFunction { name: String },
     #[error("The function is not allowed in {place} expression; function: {name}")]
-    FunctionNotAllowed { place: &'static str, name: &'static str },
+    FunctionNotAllowed {
+        place: &'static str,
+        name: &'static str,
+    },
     #[error("The function is not allowed to be used this way in an expression; function: {name}")]
     FunctionMisused { name: &'static str },
     #[error("Attribute name is a reserved keyword; reserved keyword: {word}")]
@@ -149,12 +155,17 @@ pub enum Reason {
         "An expression attribute name used in the document path is not defined; attribute name: {name}"
     )]
     UndefinedName { name: String },
-    #[error("An expression attribute value used in expression is not defined; attribute value: {name}")]
+    #[error(
+        "An expression attribute value used in expression is not defined; attribute value: {name}"
+    )]
     UndefinedValue { name: String },
     #[error(
         "Incorrect number of operands for operator or function; operator or function: {operator}, number of operands: {count}"
     )]
-    OperandCount { operator: &'static str, count: usize },
+    OperandCount {
+        operator: &'static str,
+        count: usize,
+    },
     #[error("The IN operator is provided with too many operands; number of operands: {count}")]
     TooManyInOperands { count: usize },
     #[error(
@@ -164,16 +175,24 @@ pub enum Reason {
     #[error(
         "Incorrect operand type for operator or function; operator or function: {operator}, operand type: {found}"
     )]
-    OperandType { operator: &'static str, found: &'static str },
+    OperandType {
+        operator: &'static str,
+        found: &'static str,
+    },
     /// `ADD` or `DELETE` with a value that is no set (nor number). The name of the type set is the same
     /// for both in the service's answers.
     #[error(
         "Incorrect operand type for operator or function; operator: {operator}, operand type: {found}, typeSet: ALLOWED_FOR_ADD_OPERAND"
     )]
-    ActionOperandType { operator: &'static str, found: &'static str },
+    ActionOperandType {
+        operator: &'static str,
+        found: &'static str,
+    },
     #[error("Operator or function requires a document path; operator or function: {operator}")]
     PathRequired { operator: &'static str },
-    #[error("Invalid attribute type name found; type: {name}, valid types: {{S,SS,N,NS,B,BS,BOOL,NULL,L,M}}")]
+    #[error(
+        "Invalid attribute type name found; type: {name}, valid types: {{S,SS,N,NS,B,BS,BOOL,NULL,L,M}}"
+    )]
     UnknownType { name: String },
     #[error(
         "The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: {{{lower}}}, upper bound operand: AttributeValue: {{{upper}}}"

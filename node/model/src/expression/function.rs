@@ -28,7 +28,9 @@ impl Function {
     ];
 
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|function| function.name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|function| function.name() == name)
     }
 
     pub fn name(self) -> &'static str {

@@ -28,10 +28,10 @@ use super::ast::Comparator;
 use super::error::Reason;
 use super::function::Function;
 use super::lexer::{Token, TokenKind, syntax_error};
-use super::words::{check_functions, check_names};
 use super::syntax::{
     ActionSyntax, Call, ConditionSyntax, OperandSyntax, PathSyntax, Section, Segment, ValueSyntax,
 };
+use super::words::{check_functions, check_names};
 use super::{Kind, MAX_DEPTH, MAX_OPERATORS};
 
 type Input<'t, 's> = Stateful<TokenSlice<'t, Token<'s>>, State>;
@@ -106,8 +106,14 @@ fn run<'t, 's, T>(
     kind: Kind,
     parser: impl FnOnce(&mut Input<'t, 's>) -> Parsed<T>,
 ) -> Result<T, Reason> {
-    let state = State { groups_are_paths: kind != Kind::Update, ..State::default() };
-    let mut input = Stateful { input: TokenSlice::new(tokens), state };
+    let state = State {
+        groups_are_paths: kind != Kind::Update,
+        ..State::default()
+    };
+    let mut input = Stateful {
+        input: TokenSlice::new(tokens),
+        state,
+    };
     let parsed = parser(&mut input).and_then(|tree| match peek(&input) {
         None => Ok(tree),
         Some(_) => unexpected(&input),
@@ -121,10 +127,17 @@ fn run<'t, 's, T>(
         }
         ErrMode::Incomplete(_) => syntax_error(text, tokens, tokens.len()),
     })?;
-    let State { operators, redundant_parentheses, misused, .. } = input.state;
+    let State {
+        operators,
+        redundant_parentheses,
+        misused,
+        ..
+    } = input.state;
     if operators > MAX_OPERATORS {
         // The service stops counting at the first one too many.
-        return Err(Reason::TooManyOperators { count: MAX_OPERATORS + 1 });
+        return Err(Reason::TooManyOperators {
+            count: MAX_OPERATORS + 1,
+        });
     }
     if redundant_parentheses {
         return Err(Reason::RedundantParentheses);
@@ -134,7 +147,9 @@ fn run<'t, 's, T>(
     }
     check_functions(tokens, kind)?;
     if let Some(function) = misused {
-        return Err(Reason::FunctionMisused { name: function.name() });
+        return Err(Reason::FunctionMisused {
+            name: function.name(),
+        });
     }
     if kind != Kind::Update {
         check_names(tokens)?;
@@ -151,14 +166,14 @@ fn unexpected<T>(input: &Input<'_, '_>) -> Parsed<T> {
     Err(ErrMode::Cut(Fault::from_input(input)))
 }
 
-fn token<'t, 's: 't>(
-    kind: TokenKind,
-) -> impl Parser<Input<'t, 's>, &'t Token<'s>, ErrMode<Fault>> {
+fn token<'t, 's: 't>(kind: TokenKind) -> impl Parser<Input<'t, 's>, &'t Token<'s>, ErrMode<Fault>> {
     any.verify(move |token: &&'t Token<'s>| token.kind == kind)
 }
 
 fn expect<'t, 's>(input: &mut Input<'t, 's>, kind: TokenKind) -> Parsed<&'s str> {
-    cut_err(token(kind)).map(|token| token.text).parse_next(input)
+    cut_err(token(kind))
+        .map(|token| token.text)
+        .parse_next(input)
 }
 
 /// Takes the next token if it is a `kind`.
@@ -264,11 +279,13 @@ fn predicate<'s>(input: &mut Input<'_, 's>) -> Parsed<Node<'s>> {
     if negations == 0 {
         return Ok(node);
     }
-    let condition = as_condition(input, node)?;
-    Ok(Node::Condition(match negations % 2 {
-        0 => condition,
-        _ => ConditionSyntax::Not(Box::new(condition)),
-    }))
+    Ok(Node::Condition(
+        match (as_condition(input, node)?, negations % 2) {
+            (condition, 0) => condition,
+            (ConditionSyntax::Not(inner), _) => *inner,
+            (condition, _) => ConditionSyntax::Not(Box::new(condition)),
+        },
+    ))
 }
 
 fn primary<'s>(input: &mut Input<'_, 's>) -> Parsed<Node<'s>> {
@@ -298,7 +315,11 @@ fn comparison<'s>(input: &mut Input<'_, 's>, left: OperandSyntax<'s>) -> Parsed<
     input.state.operators += 1;
     let right = operand(input)?;
     note_misuse(input, [&left, &right]);
-    Ok(Node::Condition(ConditionSyntax::Compare { comparator, left, right }))
+    Ok(Node::Condition(ConditionSyntax::Compare {
+        comparator,
+        left,
+        right,
+    }))
 }
 
 fn between<'s>(input: &mut Input<'_, 's>, left: OperandSyntax<'s>) -> Parsed<Node<'s>> {
@@ -308,7 +329,11 @@ fn between<'s>(input: &mut Input<'_, 's>, left: OperandSyntax<'s>) -> Parsed<Nod
     expect(input, TokenKind::And)?;
     let upper = operand(input)?;
     note_misuse(input, [&left, &lower, &upper]);
-    Ok(Node::Condition(ConditionSyntax::Between { operand: left, lower, upper }))
+    Ok(Node::Condition(ConditionSyntax::Between {
+        operand: left,
+        lower,
+        upper,
+    }))
 }
 
 fn membership<'s>(input: &mut Input<'_, 's>, left: OperandSyntax<'s>) -> Parsed<Node<'s>> {
@@ -318,7 +343,10 @@ fn membership<'s>(input: &mut Input<'_, 's>, left: OperandSyntax<'s>) -> Parsed<
     let list = list(input, operand)?;
     expect(input, TokenKind::Close)?;
     note_misuse(input, std::iter::once(&left).chain(&list));
-    Ok(Node::Condition(ConditionSyntax::In { operand: left, list }))
+    Ok(Node::Condition(ConditionSyntax::In {
+        operand: left,
+        list,
+    }))
 }
 
 /// Notes the first function that gives no value to the operator or function around it.
@@ -330,7 +358,9 @@ fn note_misuse<'o, 's: 'o>(
         OperandSyntax::Call(call) => call.function,
         OperandSyntax::Path(_) | OperandSyntax::Value(_) => None,
     });
-    let misused = functions.into_iter().find(|function| !function.is_operand());
+    let misused = functions
+        .into_iter()
+        .find(|function| !function.is_operand());
     input.state.misused = input.state.misused.or(misused);
 }
 
@@ -358,11 +388,15 @@ fn group_suffix<'s>(
 
 fn bare_operand<'s>(input: &mut Input<'_, 's>) -> Parsed<OperandSyntax<'s>> {
     match peek(input) {
-        Some(TokenKind::ValuePlaceholder) => {
-            Ok(OperandSyntax::Value(expect(input, TokenKind::ValuePlaceholder)?))
-        }
+        Some(TokenKind::ValuePlaceholder) => Ok(OperandSyntax::Value(expect(
+            input,
+            TokenKind::ValuePlaceholder,
+        )?)),
         Some(TokenKind::Name)
-            if input.input.get(1).is_some_and(|next| next.kind == TokenKind::Open) =>
+            if input
+                .input
+                .get(1)
+                .is_some_and(|next| next.kind == TokenKind::Open) =>
         {
             Ok(OperandSyntax::Call(call(input)?))
         }
@@ -382,7 +416,10 @@ fn call<'s>(input: &mut Input<'_, 's>) -> Parsed<Call<'s>> {
     expect(input, TokenKind::Close)?;
     input.state.depth -= 1;
     note_misuse(input, &operands);
-    Ok(Call { function: Function::from_name(name), operands })
+    Ok(Call {
+        function: Function::from_name(name),
+        operands,
+    })
 }
 
 fn path<'s>(input: &mut Input<'_, 's>) -> Parsed<PathSyntax<'s>> {
@@ -405,7 +442,11 @@ fn path_suffix<'s>(input: &mut Input<'_, 's>, path: &mut PathSyntax<'s>) -> Pars
                     cut_err(token(TokenKind::Number)),
                     cut_err(token(TokenKind::CloseIndex)),
                 );
-                path.push(index.map(|token| Segment::Index(token.text)).parse_next(input)?);
+                path.push(
+                    index
+                        .map(|token| Segment::Index(token.text))
+                        .parse_next(input)?,
+                );
             }
             _ => return Ok(()),
         }
@@ -415,9 +456,10 @@ fn path_suffix<'s>(input: &mut Input<'_, 's>, path: &mut PathSyntax<'s>) -> Pars
 fn path_name<'s>(input: &mut Input<'_, 's>) -> Parsed<Segment<'s>> {
     match peek(input) {
         Some(TokenKind::Name) => Ok(Segment::Name(expect(input, TokenKind::Name)?)),
-        Some(TokenKind::NamePlaceholder) => {
-            Ok(Segment::Placeholder(expect(input, TokenKind::NamePlaceholder)?))
-        }
+        Some(TokenKind::NamePlaceholder) => Ok(Segment::Placeholder(expect(
+            input,
+            TokenKind::NamePlaceholder,
+        )?)),
         _ => unexpected(input),
     }
 }

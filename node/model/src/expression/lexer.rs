@@ -78,7 +78,11 @@ pub(super) fn tokenize(text: &str, kind: Kind) -> Vec<Token<'_>> {
             TokenKind::Name => keyword(word, kind).unwrap_or(TokenKind::Name),
             other => other,
         };
-        tokens.push(Token { kind: token_kind, text: word, start });
+        tokens.push(Token {
+            kind: token_kind,
+            text: word,
+            start,
+        });
         start += len;
     }
     tokens
@@ -90,9 +94,10 @@ fn scan(text: &str, start: usize, byte: u8) -> (TokenKind, usize) {
     let next = rest.first().copied();
     match byte {
         b'A'..=b'Z' | b'a'..=b'z' => (TokenKind::Name, 1 + word_len(rest)),
-        b'0'..=b'9' => {
-            (TokenKind::Number, 1 + rest.iter().take_while(|b| b.is_ascii_digit()).count())
-        }
+        b'0'..=b'9' => (
+            TokenKind::Number,
+            1 + rest.iter().take_while(|b| b.is_ascii_digit()).count(),
+        ),
         b'#' | b':' => match (word_len(rest), byte) {
             (0, _) => (TokenKind::Unknown, 1),
             (len, b'#') => (TokenKind::NamePlaceholder, 1 + len),
@@ -149,7 +154,9 @@ fn keyword(word: &str, kind: Kind) -> Option<TokenKind> {
         Kind::Update => &UPDATE,
         Kind::Projection => &[],
     };
-    let found = keywords.iter().find(|(keyword, _)| keyword.eq_ignore_ascii_case(word));
+    let found = keywords
+        .iter()
+        .find(|(keyword, _)| keyword.eq_ignore_ascii_case(word));
     found.map(|(_, kind)| *kind)
 }
 

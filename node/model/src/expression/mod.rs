@@ -34,9 +34,6 @@ mod syntax;
 mod update;
 mod words;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::fmt;
 

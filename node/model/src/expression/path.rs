@@ -26,7 +26,9 @@ pub struct Path {
 impl Path {
     /// The attribute `name` itself.
     pub fn attribute(name: impl Into<String>) -> Self {
-        Path { steps: vec![Step::Field(name.into())] }
+        Path {
+            steps: vec![Step::Field(name.into())],
+        }
     }
 
     /// This path with one more step.
@@ -62,11 +64,13 @@ impl Path {
     /// The value at this path.
     pub fn get<'i>(&self, item: &'i Item) -> Option<&'i AttributeValue> {
         let (_, inner) = self.steps.split_first()?;
-        inner.iter().try_fold(item.get(self.head())?, |value, step| match (value, step) {
-            (AttributeValue::M(members), Step::Field(name)) => members.get(name),
-            (AttributeValue::L(elements), Step::Index(index)) => elements.get(*index as usize),
-            _ => None,
-        })
+        inner
+            .iter()
+            .try_fold(item.get(self.head())?, |value, step| match (value, step) {
+                (AttributeValue::M(members), Step::Field(name)) => members.get(name),
+                (AttributeValue::L(elements), Step::Index(index)) => elements.get(*index as usize),
+                _ => None,
+            })
     }
 }
 
@@ -97,8 +101,14 @@ pub fn check_scalar_keys<'p>(
 ) -> Result<(), Error> {
     for (role, keys) in [(KeyRole::Table, table_keys), (KeyRole::Index, index_keys)] {
         for key in keys {
-            if paths.clone().any(|path| path.is_nested() && path.head() == *key) {
-                return Err(Error::PathIntoKey { role, attribute: (*key).to_owned() });
+            if paths
+                .clone()
+                .any(|path| path.is_nested() && path.head() == *key)
+            {
+                return Err(Error::PathIntoKey {
+                    role,
+                    attribute: (*key).to_owned(),
+                });
             }
         }
     }
@@ -137,7 +147,10 @@ pub(super) fn check_clashes(paths: &[&Path]) -> Result<(), Reason> {
         // Sorted, a path stands next to one that it clashes with, if there is any.
         let mut sorted = paths.to_vec();
         sorted.sort_unstable();
-        if sorted.windows(2).all(|pair| clash(pair[0], pair[1]).is_none()) {
+        if sorted
+            .windows(2)
+            .all(|pair| clash(pair[0], pair[1]).is_none())
+        {
             return Ok(());
         }
     }

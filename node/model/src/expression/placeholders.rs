@@ -41,7 +41,9 @@ impl Placeholders {
             None => Vec::new(),
         };
         if let Some(empty) = names.iter().find(|entry| entry.value.is_empty()) {
-            return Err(Error::EmptyName { key: empty.key.clone() });
+            return Err(Error::EmptyName {
+                key: empty.key.clone(),
+            });
         }
         let values = match values {
             Some(map) => entries(map, PlaceholderMap::Values, b':')?,
@@ -52,7 +54,10 @@ impl Placeholders {
             value: Arc::new(value),
             used,
         });
-        Ok(Placeholders { names, values: values.collect() })
+        Ok(Placeholders {
+            names,
+            values: values.collect(),
+        })
     }
 
     /// Refuses placeholders that no expression parsed so far mentions.
@@ -68,7 +73,9 @@ impl Placeholders {
     pub(super) fn name(&mut self, placeholder: &str) -> Result<&str, Reason> {
         match lookup(&mut self.names, placeholder) {
             Some(name) => Ok(name),
-            None => Err(Reason::UndefinedName { name: placeholder.to_owned() }),
+            None => Err(Reason::UndefinedName {
+                name: placeholder.to_owned(),
+            }),
         }
     }
 
@@ -76,7 +83,9 @@ impl Placeholders {
     pub(super) fn value(&mut self, placeholder: &str) -> Result<&Arc<AttributeValue>, Reason> {
         match lookup(&mut self.values, placeholder) {
             Some(value) => Ok(value),
-            None => Err(Reason::UndefinedValue { name: placeholder.to_owned() }),
+            None => Err(Reason::UndefinedValue {
+                name: placeholder.to_owned(),
+            }),
         }
     }
 }
@@ -90,9 +99,19 @@ fn entries<T>(
         return Err(Error::EmptyMap { map: which });
     }
     if let Some(key) = map.keys().find(|key| !is_placeholder(key, sigil)) {
-        return Err(Error::InvalidKey { map: which, key: key.clone() });
+        return Err(Error::InvalidKey {
+            map: which,
+            key: key.clone(),
+        });
     }
-    Ok(map.into_iter().map(|(key, value)| Entry { key, value, used: false }).collect())
+    Ok(map
+        .into_iter()
+        .map(|(key, value)| Entry {
+            key,
+            value,
+            used: false,
+        })
+        .collect())
 }
 
 fn is_placeholder(key: &str, sigil: u8) -> bool {
@@ -105,7 +124,9 @@ fn is_placeholder(key: &str, sigil: u8) -> bool {
 }
 
 fn lookup<'e, T>(entries: &'e mut [Entry<T>], placeholder: &str) -> Option<&'e T> {
-    let found = entries.binary_search_by(|entry| entry.key.as_str().cmp(placeholder)).ok()?;
+    let found = entries
+        .binary_search_by(|entry| entry.key.as_str().cmp(placeholder))
+        .ok()?;
     let entry = entries.get_mut(found)?;
     entry.used = true;
     Some(&entry.value)
@@ -114,5 +135,9 @@ fn lookup<'e, T>(entries: &'e mut [Entry<T>], placeholder: &str) -> Option<&'e T
 fn check_used<T>(entries: &[Entry<T>], map: PlaceholderMap) -> Result<(), Error> {
     let unused = entries.iter().filter(|entry| !entry.used);
     let keys: Vec<String> = unused.map(|entry| entry.key.clone()).collect();
-    if keys.is_empty() { Ok(()) } else { Err(Error::Unused { map, keys }) }
+    if keys.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Unused { map, keys })
+    }
 }

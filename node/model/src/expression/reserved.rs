@@ -101,12 +101,25 @@ mod tests {
         assert_eq!(words.len(), COUNT);
         assert!(words.is_sorted_by(|a, b| a < b));
         assert_eq!(words.iter().map(|w| w.len()).max(), Some(MAX_LEN));
-        assert!(words.iter().all(|w| is_reserved(w) && is_reserved(&w.to_lowercase())));
+        assert!(
+            words
+                .iter()
+                .all(|w| is_reserved(w) && is_reserved(&w.to_lowercase()))
+        );
     }
 
     #[test]
     fn other_words_are_free() {
-        for free in ["", "A", "ABORTED", "ABOR", "ZONES", "LOCALTIMESTAMPS", "id", "größe"] {
+        for free in [
+            "",
+            "A",
+            "ABORTED",
+            "ABOR",
+            "ZONES",
+            "LOCALTIMESTAMPS",
+            "id",
+            "größe",
+        ] {
             assert!(!is_reserved(free), "{free}");
         }
     }

@@ -81,7 +81,9 @@ fn resolve_call(
     placeholders: &mut Placeholders,
 ) -> Result<(Function, Vec<Argument>), Reason> {
     let Some(function) = call.function else {
-        return Err(Reason::UnknownFunction { name: String::new() });
+        return Err(Reason::UnknownFunction {
+            name: String::new(),
+        });
     };
     Ok((function, resolve_operands(&call.operands, placeholders)?))
 }
@@ -90,7 +92,10 @@ fn resolve_operands(
     operands: &[OperandSyntax<'_>],
     placeholders: &mut Placeholders,
 ) -> Result<Vec<Argument>, Reason> {
-    operands.iter().map(|operand| resolve_operand(operand, placeholders)).collect()
+    operands
+        .iter()
+        .map(|operand| resolve_operand(operand, placeholders))
+        .collect()
 }
 
 pub(super) fn resolve_condition(
@@ -98,7 +103,10 @@ pub(super) fn resolve_condition(
     placeholders: &mut Placeholders,
 ) -> Result<Expr, Reason> {
     let terms = |terms: &[ConditionSyntax<'_>], placeholders: &mut Placeholders| {
-        terms.iter().map(|term| resolve_condition(term, placeholders)).collect::<Result<_, _>>()
+        terms
+            .iter()
+            .map(|term| resolve_condition(term, placeholders))
+            .collect::<Result<_, _>>()
     };
     match syntax {
         ConditionSyntax::And(all) => Ok(Expr::And(terms(all, placeholders)?)),
@@ -106,12 +114,20 @@ pub(super) fn resolve_condition(
         ConditionSyntax::Not(inner) => {
             Ok(Expr::Not(Box::new(resolve_condition(inner, placeholders)?)))
         }
-        ConditionSyntax::Compare { comparator, left, right } => {
+        ConditionSyntax::Compare {
+            comparator,
+            left,
+            right,
+        } => {
             let left = resolve_operand(left, placeholders)?;
             let right = resolve_operand(right, placeholders)?;
             comparison(*comparator, left, right)
         }
-        ConditionSyntax::Between { operand, lower, upper } => {
+        ConditionSyntax::Between {
+            operand,
+            lower,
+            upper,
+        } => {
             let operand = resolve_operand(operand, placeholders)?;
             let lower = resolve_operand(lower, placeholders)?;
             let upper = resolve_operand(upper, placeholders)?;
@@ -137,7 +153,11 @@ fn comparison(comparator: Comparator, left: Argument, right: Argument) -> Result
     if comparator.is_ordering() {
         check_ordered(operator, [&left, &right])?;
     }
-    Ok(Expr::Compare { comparator, left, right })
+    Ok(Expr::Compare {
+        comparator,
+        left,
+        right,
+    })
 }
 
 fn between(value: Argument, lower: Argument, upper: Argument) -> Result<Expr, Reason> {
@@ -158,7 +178,11 @@ fn between(value: Argument, lower: Argument, upper: Argument) -> Result<Expr, Re
             Some(Ordering::Less | Ordering::Equal) => {}
         }
     }
-    Ok(Expr::Between { operand: value, lower, upper })
+    Ok(Expr::Between {
+        operand: value,
+        lower,
+        upper,
+    })
 }
 
 fn membership(value: Argument, list: Vec<Argument>) -> Result<Expr, Reason> {
@@ -168,7 +192,10 @@ fn membership(value: Argument, list: Vec<Argument>) -> Result<Expr, Reason> {
     check_calls(std::iter::once(&value).chain(&list))?;
     let value = operand(value)?;
     let list = list.into_iter().map(operand).collect::<Result<_, _>>()?;
-    Ok(Expr::In { operand: value, list })
+    Ok(Expr::In {
+        operand: value,
+        list,
+    })
 }
 
 /// A function that is a condition by itself.
@@ -189,20 +216,31 @@ fn test(function: Function, arguments: Vec<Argument>) -> Result<Expr, Reason> {
             let value = operand(one)?;
             let expected = type_name(operator, &two)?;
             operand(two)?;
-            Ok(Expr::AttributeType { operand: value, expected })
+            Ok(Expr::AttributeType {
+                operand: value,
+                expected,
+            })
         }
         (Function::BeginsWith, Some(one), Some(two)) => {
             check_distinct(operator, &one, &two)?;
             let (value, prefix) = (operand(one)?, operand(two)?);
             for side in [&value, &prefix] {
                 let found = operand_type(side);
-                check_type(operator, found, |t| matches!(t, AttributeType::S | AttributeType::B))?;
+                check_type(operator, found, |t| {
+                    matches!(t, AttributeType::S | AttributeType::B)
+                })?;
             }
-            Ok(Expr::BeginsWith { operand: value, prefix })
+            Ok(Expr::BeginsWith {
+                operand: value,
+                prefix,
+            })
         }
         (Function::Contains, Some(one), Some(two)) => {
             check_distinct(operator, &one, &two)?;
-            Ok(Expr::Contains { container: operand(one)?, element: operand(two)? })
+            Ok(Expr::Contains {
+                container: operand(one)?,
+                element: operand(two)?,
+            })
         }
         // The grammar notes the others as misused before anything is resolved.
         _ => Err(Reason::FunctionMisused { name: operator }),
@@ -224,14 +262,18 @@ pub(super) fn check_count(function: Function, arguments: &[Argument]) -> Result<
     if arguments.len() == function.arity() {
         return Ok(());
     }
-    Err(Reason::OperandCount { operator: function.name(), count: arguments.len() })
+    Err(Reason::OperandCount {
+        operator: function.name(),
+        count: arguments.len(),
+    })
 }
 
 fn check_distinct(operator: &'static str, one: &Argument, two: &Argument) -> Result<(), Reason> {
     match (one, two) {
-        (Argument::Path(one), Argument::Path(two)) if one == two => {
-            Err(Reason::NotDistinct { operator, path: one.clone() })
-        }
+        (Argument::Path(one), Argument::Path(two)) if one == two => Err(Reason::NotDistinct {
+            operator,
+            path: one.clone(),
+        }),
         _ => Ok(()),
     }
 }
@@ -242,7 +284,10 @@ fn check_type(
     fits: impl Fn(AttributeType) -> bool,
 ) -> Result<(), Reason> {
     match found {
-        Some(found) if !fits(found) => Err(Reason::OperandType { operator, found: found.name() }),
+        Some(found) if !fits(found) => Err(Reason::OperandType {
+            operator,
+            found: found.name(),
+        }),
         _ => Ok(()),
     }
 }
@@ -308,7 +353,9 @@ fn operand(argument: Argument) -> Result<Operand, Reason> {
             check_type(operator, operand_type(&inner), AttributeType::has_size)?;
             Ok(Operand::Size(Box::new(inner)))
         }
-        Argument::Call(function, _) => Err(Reason::FunctionMisused { name: function.name() }),
+        Argument::Call(function, _) => Err(Reason::FunctionMisused {
+            name: function.name(),
+        }),
     }
 }
 

@@ -36,9 +36,20 @@ pub(super) enum ConditionSyntax<'s> {
     And(Vec<ConditionSyntax<'s>>),
     Or(Vec<ConditionSyntax<'s>>),
     Not(Box<ConditionSyntax<'s>>),
-    Compare { comparator: Comparator, left: OperandSyntax<'s>, right: OperandSyntax<'s> },
-    Between { operand: OperandSyntax<'s>, lower: OperandSyntax<'s>, upper: OperandSyntax<'s> },
-    In { operand: OperandSyntax<'s>, list: Vec<OperandSyntax<'s>> },
+    Compare {
+        comparator: Comparator,
+        left: OperandSyntax<'s>,
+        right: OperandSyntax<'s>,
+    },
+    Between {
+        operand: OperandSyntax<'s>,
+        lower: OperandSyntax<'s>,
+        upper: OperandSyntax<'s>,
+    },
+    In {
+        operand: OperandSyntax<'s>,
+        list: Vec<OperandSyntax<'s>>,
+    },
     Call(Call<'s>),
 }
 

@@ -14,16 +14,27 @@ pub(super) fn check_functions(tokens: &[Token<'_>], kind: Kind) -> Result<(), Re
     let mut misplaced = None;
     for name in calls(tokens) {
         match Function::from_name(name) {
-            None => return Err(Reason::UnknownFunction { name: name.to_owned() }),
+            None => {
+                return Err(Reason::UnknownFunction {
+                    name: name.to_owned(),
+                });
+            }
             Some(function) if !function.allowed_in(kind) => {
                 misplaced = misplaced.or(Some(function));
             }
             Some(_) => {}
         }
     }
-    let place = if kind == Kind::Update { "an update" } else { "a condition" };
+    let place = if kind == Kind::Update {
+        "an update"
+    } else {
+        "a condition"
+    };
     misplaced.map_or(Ok(()), |function| {
-        Err(Reason::FunctionNotAllowed { place, name: function.name() })
+        Err(Reason::FunctionNotAllowed {
+            place,
+            name: function.name(),
+        })
     })
 }
 
@@ -40,10 +51,16 @@ fn calls<'s>(tokens: &[Token<'s>]) -> impl Iterator<Item = &'s str> {
 /// Refuses attribute names that need a placeholder, and list indexes that no list has.
 pub(super) fn check_names(tokens: &[Token<'_>]) -> Result<(), Reason> {
     for (i, token) in tokens.iter().enumerate() {
-        let is_call = || tokens.get(i + 1).is_some_and(|next| next.kind == TokenKind::Open);
+        let is_call = || {
+            tokens
+                .get(i + 1)
+                .is_some_and(|next| next.kind == TokenKind::Open)
+        };
         match token.kind {
             TokenKind::Name if is_reserved(token.text) && !is_call() => {
-                return Err(Reason::Reserved { word: token.text.to_owned() });
+                return Err(Reason::Reserved {
+                    word: token.text.to_owned(),
+                });
             }
             TokenKind::Number => {
                 list_index(token.text)?;
@@ -58,6 +75,8 @@ pub(super) fn check_names(tokens: &[Token<'_>]) -> Result<(), Reason> {
 pub(super) fn list_index(digits: &str) -> Result<u32, Reason> {
     match digits.parse::<u32>() {
         Ok(index) if index <= MAX_INDEX => Ok(index),
-        _ => Err(Reason::IndexOutOfRange { index: digits.to_owned() }),
+        _ => Err(Reason::IndexOutOfRange {
+            index: digits.to_owned(),
+        }),
     }
 }
