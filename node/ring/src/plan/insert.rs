@@ -11,7 +11,9 @@ use crate::placement::Circle;
 /// The most arcs that are weighed for one token; on larger rings a sample that turns with each round.
 const CANDIDATES_MAX: usize = 768;
 /// The most arcs before a token whose lists are compared to weigh it.
-const AFFECTED_MAX: usize = 2_048;
+const AFFECTED_MAX: usize = 512;
+/// After so many lists in a row that have the node already, those before are taken to have it too.
+const UNCHANGED_MAX: usize = 8;
 
 /// Adds `count` tokens to each of the nodes, in `rounds` rounds of about as many.
 pub(crate) fn insert(layout: &mut Layout, growing: &[(u32, usize)], rounds: usize) {
@@ -91,14 +93,15 @@ pub(crate) fn for_affected(layout: &Layout, node: u32, arc: usize, mut visit: im
     let circle = With { base: &layout.owners, at: arc, node };
     let list = |arc: usize| layout.topology.place(&circle, arc, layout.replicas);
     visit(arc, list(arc).as_slice());
-    let mut before = layout.before(arc);
+    let (mut before, mut unchanged) = (layout.before(arc), 0);
     for _ in 0..AFFECTED_MAX.min(layout.tokens.len() - 1) {
         // An earlier token of the node takes over, or the walk ends before it comes here: so for all arcs before.
         if layout.owners.owner(before, 0) == node {
             break;
         }
         let after = list(before);
-        if !after.contains(node) {
+        unchanged = if layout.list(before).contains(&node) { unchanged + 1 } else { 0 };
+        if !after.contains(node) || unchanged > UNCHANGED_MAX {
             break;
         }
         visit(before, after.as_slice());

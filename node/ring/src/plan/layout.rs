@@ -86,6 +86,11 @@ impl Layout {
         self.tokens[arc].fraction_since(self.tokens[self.before(arc)])
     }
 
+    /// How many tokens a node has.
+    pub fn tokens_of(&self, node: usize) -> usize {
+        self.owners.as_slice().iter().filter(|&&owner| owner as usize == node).count()
+    }
+
     /// The arc that a position lies in.
     pub fn arc(&self, position: Token) -> usize {
         let arc = self.tokens.partition_point(|&token| token < position);

@@ -38,6 +38,9 @@ const TOKENS_MAX: usize = 1_024;
 const MOVED_MAX: f64 = 1.08;
 /// Nodes that take over tokens of leaving ones get at most so many times their usual number.
 const CROWDED: usize = 2;
+/// How often, and to nodes how far below their targets, a new cluster's plan adds tokens.
+const DENSIFY_MAX: usize = 4;
+const DENSIFY_BELOW: f64 = 0.02;
 /// Up to this many tokens a ring is small: every new token is weighed against the ring as it is after the one before.
 const SMALL_RING: usize = 4_096;
 /// On larger rings new tokens come in so many rounds.
@@ -57,6 +60,7 @@ pub fn initial(nodes: &[NodeSpec], replicas: usize) -> Result<BTreeMap<NodeId, V
     let counts = token_counts(&nodes);
     let mut layout = Layout::new(&nodes, replicas, initial::order(&nodes, &counts));
     relax(&mut layout, None, |_, _| true);
+    densify(&mut layout, &counts);
     let mut tokens: BTreeMap<NodeId, Vec<Token>> = BTreeMap::new();
     for (token, node) in layout.owned_tokens() {
         tokens.entry(nodes[node as usize].id).or_default().push(token);
@@ -180,6 +184,29 @@ fn grow(layout: &mut Layout, growing: &[(u32, usize)]) {
     insert::insert(layout, growing, rounds(total, most));
     let nodes: Vec<u32> = growing.iter().map(|&(node, _)| node).collect();
     relax_own(layout, &nodes);
+}
+
+/// Gives nodes that lack load or share more tokens, up to [`CROWDED`] times `counts`, where shifting alone left them off.
+fn densify(layout: &mut Layout, counts: &[usize]) {
+    for _ in 0..DENSIFY_MAX {
+        let lacks = |node: usize| {
+            let (is, target) = (layout.amounts[node], layout.targets[node]);
+            is.load < target.load * (1.0 - DENSIFY_BELOW) || is.share < target.share * (1.0 - DENSIFY_BELOW)
+        };
+        let room = |node: usize| (counts[node] * CROWDED).saturating_sub(layout.tokens_of(node)).min(counts[node] / 4);
+        let growing: Vec<(u32, usize)> =
+            (0..).zip(0..counts.len()).filter(|&(_, node)| lacks(node) && room(node) > 0).map(|(id, node)| (id, room(node))).collect();
+        if growing.is_empty() {
+            break;
+        }
+        let total = layout.tokens.len() + growing.iter().map(|&(_, count)| count).sum::<usize>();
+        if total > SMALL_RING {
+            break;
+        }
+        let most = growing.iter().map(|&(_, count)| count).max().unwrap_or(0);
+        insert::insert(layout, &growing, most);
+        relax(layout, None, |_, _| true);
+    }
 }
 
 /// In how many rounds `count` tokens change on a ring of `total`: each looks at the whole ring anew.

@@ -9,7 +9,7 @@ use crate::Token;
 use crate::placement::Circle;
 
 /// The most arcs before a token whose lists are compared to weigh it.
-const AFFECTED_MAX: usize = 2_048;
+const AFFECTED_MAX: usize = 512;
 /// After so many rounds the remaining tokens go at once.
 const ROUNDS_MAX: usize = 64;
 
