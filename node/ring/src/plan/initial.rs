@@ -12,7 +12,8 @@ use crate::{NodeSpec, Token, Zone};
 pub(crate) fn order(nodes: &[NodeSpec], counts: &[usize]) -> Vec<(Token, u32)> {
     let mut zones: BTreeMap<&Zone, Vec<(u64, u32)>> = BTreeMap::new();
     for ((node, &count), index) in nodes.iter().zip(counts).zip(0..) {
-        let stretches = (0..count as u64).map(|stretch| (jittered(node.id.0, stretch, count as u64), index));
+        let stretches =
+            (0..count as u64).map(|stretch| (jittered(node.id.0, stretch, count as u64), index));
         zones.entry(&node.zone).or_default().extend(stretches);
     }
     let zones: Vec<Vec<(u64, u32)>> = zones
@@ -24,7 +25,11 @@ pub(crate) fn order(nodes: &[NodeSpec], counts: &[usize]) -> Vec<(Token, u32)> {
         .collect();
     let slots = interleave(&zones.iter().map(Vec::len).collect::<Vec<_>>());
     let positions = Token::evenly_spaced(u32::try_from(slots.len()).unwrap_or(u32::MAX));
-    positions.into_iter().zip(slots).map(|(position, (zone, index))| (position, zones[zone][index].1)).collect()
+    positions
+        .into_iter()
+        .zip(slots)
+        .map(|(position, (zone, index))| (position, zones[zone][index].1))
+        .collect()
 }
 
 /// Which of several sequences of the given lengths comes in each slot, and with which of its entries, such that each is spread as
@@ -33,7 +38,8 @@ pub(crate) fn order(nodes: &[NodeSpec], counts: &[usize]) -> Vec<(Token, u32)> {
 fn interleave(lengths: &[usize]) -> Vec<(usize, usize)> {
     let total: usize = lengths.iter().sum();
     let slot = |entry: usize, length: usize| (entry * total).div_ceil(length);
-    let mut later: BinaryHeap<Reverse<(usize, usize, usize)>> = (0..lengths.len()).map(|of| Reverse((0, of, 0))).collect();
+    let mut later: BinaryHeap<Reverse<(usize, usize, usize)>> =
+        (0..lengths.len()).map(|of| Reverse((0, of, 0))).collect();
     let mut due: BinaryHeap<Reverse<(usize, usize, usize)>> = BinaryHeap::new();
     let mut slots = Vec::with_capacity(total);
     while slots.len() < total {
@@ -45,7 +51,9 @@ fn interleave(lengths: &[usize]) -> Vec<(usize, usize)> {
             later.pop();
             due.push(Reverse((slot(entry + 1, lengths[of]), of, entry)));
         }
-        let Some(Reverse((_, of, entry))) = due.pop() else { break };
+        let Some(Reverse((_, of, entry))) = due.pop() else {
+            break;
+        };
         slots.push((of, entry));
         if entry + 1 < lengths[of] {
             later.push(Reverse(((entry + 1) * total / lengths[of], of, entry + 1)));

@@ -1,25 +1,39 @@
 //! Preference lists against their definition.
 
-#[allow(unused_imports, reason = "each test file takes what it needs")]
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{config, node};
+use crate::common::{config, node};
 use kv_ring::{Member, MemberState, NodeId, Ring, Token, Zone, loads, shares};
 use proptest::prelude::*;
 
 /// The rule of `kv_ring::placement`, word for word.
 fn by_definition(ring: &Ring, position: Token, n: usize) -> Vec<NodeId> {
-    let placeable: Vec<&Member> = ring.members().iter().filter(|member| member.is_placeable()).collect();
-    let distance = |member: &Member| member.tokens.iter().map(|token| token.0.wrapping_sub(position.0)).min().unwrap();
+    let placeable: Vec<&Member> = ring
+        .members()
+        .iter()
+        .filter(|member| member.is_placeable())
+        .collect();
+    let distance = |member: &Member| {
+        member
+            .tokens
+            .iter()
+            .map(|token| token.0.wrapping_sub(position.0))
+            .min()
+            .unwrap()
+    };
     let mut chosen: Vec<&Member> = Vec::new();
     while chosen.len() < n.min(placeable.len()) {
-        let next = placeable.iter().filter(|member| !chosen.contains(member)).min_by_key(|member| {
-            let in_zone = chosen.iter().filter(|other| other.zone == member.zone);
-            let on_host = in_zone.clone().filter(|other| other.host == member.host).count();
-            (in_zone.count(), on_host, distance(member))
-        });
+        let next = placeable
+            .iter()
+            .filter(|member| !chosen.contains(member))
+            .min_by_key(|member| {
+                let in_zone = chosen.iter().filter(|other| other.zone == member.zone);
+                let on_host = in_zone
+                    .clone()
+                    .filter(|other| other.host == member.host)
+                    .count();
+                (in_zone.count(), on_host, distance(member))
+            });
         chosen.push(next.unwrap());
     }
     chosen.iter().map(|member| member.id).collect()
@@ -34,11 +48,19 @@ fn states() -> impl Strategy<Value = MemberState> {
 fn rings() -> impl Strategy<Value = Ring> {
     let member = (0..4_usize, 0..4_usize, states(), 0..6_usize, any::<bool>());
     prop::collection::vec((member, any::<u64>()), 0..14).prop_map(|members| {
-        let members = members.into_iter().zip(1..).map(|(((zone, host, state, count, is_crowded), seed), id)| {
-            let count = if is_crowded && zone == 0 { 80 * count } else { count };
-            let token = |index: usize| Token::of(&[seed.to_be_bytes(), (index as u64).to_be_bytes()].concat());
-            node(id, zone, host, 1).member(state, (0..count).map(token).collect())
-        });
+        let members = members.into_iter().zip(1..).map(
+            |(((zone, host, state, count, is_crowded), seed), id)| {
+                let count = if is_crowded && zone == 0 {
+                    80 * count
+                } else {
+                    count
+                };
+                let token = |index: usize| {
+                    Token::of(&[seed.to_be_bytes(), (index as u64).to_be_bytes()].concat())
+                };
+                node(id, zone, host, 1).member(state, (0..count).map(token).collect())
+            },
+        );
         Ring::new(7, members.collect()).unwrap()
     })
 }
@@ -106,12 +128,31 @@ proptest! {
 fn second_replicas_relax_zone_by_zone_and_host_by_host() {
     // Clockwise: a1 (host 1), a2 (host 1), a3 (host 2), b4, then around.
     let members = [(1, 0, 1, 10), (2, 0, 1, 20), (3, 0, 2, 30), (4, 1, 1, 40)];
-    let members = members.map(|(id, zone, host, token)| node(id, zone, host, 1).member(MemberState::Up, vec![Token(token)]));
+    let members = members.map(|(id, zone, host, token)| {
+        node(id, zone, host, 1).member(MemberState::Up, vec![Token(token)])
+    });
     let ring = Ring::new(1, members.to_vec()).unwrap();
-    let list = |position, n| ring.placement(Token(position), n).iter().map(|id| id.0).collect::<Vec<_>>();
-    assert_eq!(list(0, 2), [1, 4], "the next zone, though another node comes first");
-    assert_eq!(list(0, 3), [1, 4, 3], "then the other host of the first zone");
-    assert_eq!(list(0, 9), [1, 4, 3, 2], "then whoever is left; never one twice");
+    let list = |position, n| {
+        ring.placement(Token(position), n)
+            .iter()
+            .map(|id| id.0)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        list(0, 2),
+        [1, 4],
+        "the next zone, though another node comes first"
+    );
+    assert_eq!(
+        list(0, 3),
+        [1, 4, 3],
+        "then the other host of the first zone"
+    );
+    assert_eq!(
+        list(0, 9),
+        [1, 4, 3, 2],
+        "then whoever is left; never one twice"
+    );
     assert_eq!(list(10, 1), [1], "a token at the position counts");
     assert_eq!(list(11, 1), [2]);
     assert_eq!(list(41, 2), [1, 4], "around the circle");
