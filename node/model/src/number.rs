@@ -15,6 +15,7 @@ use std::cmp::Ordering;
 
 pub(crate) use format::PlainDigits;
 pub use ordered::DecodeError;
+pub(crate) use ordered::OrderedDigits;
 
 /// Significant digits that a number may have.
 pub const DIGITS_MAX: u32 = 38;
@@ -60,6 +61,16 @@ pub enum Error {
     Underflow,
 }
 
+impl Error {
+    /// The words of the service's newer validation layer, which differ for an empty text alone.
+    pub fn current_wording(&self) -> String {
+        match self {
+            Self::Empty => format!("{self}: "),
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl Number {
     pub const ZERO: Number = Number {
         negative: false,
@@ -76,30 +87,23 @@ impl Number {
         self.negative
     }
 
-    /// The number of significant digits, 1 to 38; 1 for zero.
-    pub fn digits(&self) -> u32 {
-        self.mantissa.checked_ilog10().unwrap_or(0) + 1
+    /// Bytes that the service counts for this number in an item's size, 1 to 21.
+    pub fn size_bytes(&self) -> usize {
+        size_bytes(
+            self.negative,
+            self.leading_exponent(),
+            self.significant_digits(),
+        )
     }
 
-    /// Bytes that the service counts for this number in an item's size.
-    ///
-    /// The developer guide says "approximately one byte per two significant digits, plus one";
-    /// the exact rule follows from the base-100 form that the service hashes (dynalite's
-    /// `numToBuffer`): an exponent byte, a byte for each pair of digits with the pairs aligned to
-    /// the decimal point, a byte more for a negative number, and one byte for zero.
-    pub fn size_bytes(&self) -> usize {
-        if self.is_zero() {
-            return 1;
-        }
-        // A leading digit in an even place stands alone in its pair.
-        let lone_leading_digit = u32::from(self.leading_exponent().rem_euclid(2) == 0);
-        let pairs = (self.digits() + lone_leading_digit).div_ceil(2);
-        1 + pairs as usize + usize::from(self.negative)
+    /// Significant digits; 0 for zero.
+    fn significant_digits(&self) -> u32 {
+        self.mantissa.checked_ilog10().map_or(0, |log| log + 1)
     }
 
     /// The power of ten of the leading digit: 2 for 123, -2 for 0.012.
     fn leading_exponent(&self) -> i32 {
-        i32::from(self.exponent) + self.digits() as i32 - 1
+        i32::from(self.exponent) + (self.significant_digits() as i32 - 1).max(0)
     }
 
     /// Normalizes `mantissa × 10^exponent`, whatever its trailing zeros, and checks its range.
@@ -135,11 +139,28 @@ impl Number {
             (false, true) => return Ordering::Greater,
             (false, false) => {}
         }
-        let aligned = |n: &Self| n.mantissa * POW10[(DIGITS_MAX - n.digits()) as usize];
+        let aligned = |n: &Self| n.mantissa * POW10[(DIGITS_MAX - n.significant_digits()) as usize];
         self.leading_exponent()
             .cmp(&other.leading_exponent())
             .then_with(|| aligned(self).cmp(&aligned(other)))
     }
+}
+
+/// The service's size of a number.
+///
+/// The developer guide says "approximately one byte per two significant digits, plus one". The exact
+/// rule follows from the base-100 form that the service hashes (dynalite's `numToBuffer`) and agrees
+/// with sizes measured at the 400 KiB limit (paritysuite's `numberByteSize`): an exponent byte, a byte
+/// for each pair of digits with the pairs aligned to the decimal point, 20 at most; a negative number
+/// of fewer pairs has an end byte; zero is one byte.
+fn size_bytes(negative: bool, leading_exponent: i32, significant_digits: u32) -> usize {
+    if significant_digits == 0 {
+        return 1;
+    }
+    // A leading digit in an even place stands alone in its pair.
+    let lone_leading_digit = u32::from(leading_exponent.rem_euclid(2) == 0);
+    let pairs = (significant_digits + lone_leading_digit).div_ceil(2) as usize;
+    1 + pairs + usize::from(negative && pairs < 20)
 }
 
 /// By value.

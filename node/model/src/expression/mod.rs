@@ -56,9 +56,9 @@ pub const MAX_BYTES: usize = 4096;
 pub const MAX_OPERATORS: usize = 300;
 /// Most operands in the list of an `IN`.
 pub const MAX_IN_OPERANDS: usize = 100;
-/// Deepest nesting of parentheses and function calls. The service has no such limit of its own; its
-/// limit on operators keeps useful expressions far below.
-pub const MAX_DEPTH: usize = 256;
+/// Deepest nesting of parentheses and function calls. The service has no such limit of its own, but
+/// with [`MAX_OPERATORS`] a chain like `a < b AND (c < d OR (…))` ends at 150.
+pub const MAX_DEPTH: usize = 160;
 
 /// Which parameter of a request an expression is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

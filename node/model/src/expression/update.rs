@@ -16,7 +16,7 @@ use super::lexer::{Token, TokenKind};
 use super::path::{Path, Step, check_clashes};
 use super::placeholders::Placeholders;
 use super::projection::project;
-use super::resolve::{Argument, check_count, required_path, resolve_operand, resolve_path};
+use super::resolve::{Argument, check_count, resolve_operand, resolve_path};
 use super::syntax::{ActionSyntax, Section, ValueSyntax};
 use super::{Kind, Source, grammar, lexer, print};
 use crate::value::{AttributeValue, Item};
@@ -259,10 +259,17 @@ fn update_operand(argument: Argument) -> Result<UpdateOperand, Reason> {
     let mut arguments = arguments.into_iter();
     match (function, arguments.next(), arguments.next()) {
         (Function::IfNotExists, Some(path), Some(default)) => {
-            let default = update_operand(default)?;
+            let path = match path {
+                Argument::Path(path) => path,
+                other => {
+                    // What is wrong with an inner function is told first.
+                    update_operand(other)?;
+                    return Err(Reason::PathRequired { operator });
+                }
+            };
             Ok(UpdateOperand::IfNotExists(
-                required_path(operator, path)?,
-                Box::new(default),
+                path,
+                Box::new(update_operand(default)?),
             ))
         }
         (Function::ListAppend, Some(front), Some(back)) => {

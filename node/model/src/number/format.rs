@@ -14,7 +14,7 @@ pub(crate) struct PlainDigits {
     exponent: i32,
     start: u8,
     end: u8,
-    /// ASCII.
+    /// ASCII; what is between start and end counts.
     buffer: [u8; DIGITS_MAX as usize],
 }
 

@@ -50,60 +50,27 @@ impl Number {
 
     /// Reads one number off the front of `bytes`; returns it and the rest.
     pub fn decode_ordered(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
-        let (raw, rest) = Raw::read(bytes)?;
-        let Raw {
-            negative,
-            leading_exponent,
-            pairs,
-        } = raw;
-        if pairs.is_empty() {
-            return Ok((Self::ZERO, rest));
-        }
-        let mut mantissa = raw
-            .pairs()
-            .fold(0u128, |value, pair| value * 100 + u128::from(pair));
-        let mut digits = raw.digits();
-        if digits % 2 == 1 {
-            mantissa /= 10;
-        }
-        digits -= 1;
-        let number = Self {
-            negative,
-            mantissa,
-            exponent: (leading_exponent - digits as i32) as i16,
-        };
-        Ok((number, rest))
+        let (digits, rest) = OrderedDigits::read(bytes)?;
+        Ok((digits.number(), rest))
     }
 }
 
-impl PlainDigits {
-    /// The digits of an encoded number without making the number: what printing one needs.
-    pub(crate) fn read(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
-        let (raw, rest) = Raw::read(bytes)?;
-        let plain = Self::fill(raw.negative, raw.leading_exponent, |buffer| {
-            for (chunk, pair) in buffer.chunks_exact_mut(2).zip(raw.pairs()) {
-                chunk[0] = b'0' + pair / 10;
-                chunk[1] = b'0' + pair % 10;
-            }
-            raw.digits().max(1)
-        });
-        Ok((plain, rest))
-    }
-}
-
-/// A checked encoding in parts; no pairs means zero.
-struct Raw<'a> {
+/// An encoded number, checked but not decoded; no pairs means zero.
+#[derive(Clone, Copy)]
+pub(crate) struct OrderedDigits<'a> {
     negative: bool,
     leading_exponent: i32,
+    /// As encoded.
     pairs: &'a [u8],
 }
 
-impl<'a> Raw<'a> {
-    fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
+impl<'a> OrderedDigits<'a> {
+    /// Reads one number off the front of `bytes`; returns it and the rest.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
         let (&sign, bytes) = bytes.split_first().ok_or(DecodeError::Truncated)?;
         let negative = match sign {
             ZERO => {
-                let zero = Raw {
+                let zero = Self {
                     negative: false,
                     leading_exponent: 0,
                     pairs: &[],
@@ -125,7 +92,7 @@ impl<'a> Raw<'a> {
             });
         };
         let (pairs, rest) = bytes.split_at(last + 1);
-        let raw = Raw {
+        let digits = Self {
             negative,
             leading_exponent: i32::from(exponent ^ mask) + LEADING_EXPONENT_MIN,
             pairs,
@@ -134,21 +101,59 @@ impl<'a> Raw<'a> {
             && (pairs[0] ^ mask) / 2 >= 10
             && (pairs[last] ^ mask) / 2 != 0;
         if canonical {
-            Ok((raw, rest))
+            Ok((digits, rest))
         } else {
             Err(DecodeError::Digits)
         }
     }
 
+    pub(crate) fn number(&self) -> Number {
+        let mut mantissa = self
+            .decimal_pairs()
+            .fold(0u128, |value, pair| value * 100 + u128::from(pair));
+        let digits = self.significant_digits();
+        if digits == 0 {
+            return Number::ZERO;
+        }
+        if digits % 2 == 1 {
+            mantissa /= 10;
+        }
+        Number {
+            negative: self.negative,
+            mantissa,
+            exponent: (self.leading_exponent + 1 - digits as i32) as i16,
+        }
+    }
+
+    /// The digits ready to be printed, without making the number.
+    pub(crate) fn plain(&self) -> PlainDigits {
+        PlainDigits::fill(self.negative, self.leading_exponent, |buffer| {
+            for (chunk, pair) in buffer.chunks_exact_mut(2).zip(self.decimal_pairs()) {
+                chunk[0] = b'0' + pair / 10;
+                chunk[1] = b'0' + pair % 10;
+            }
+            self.significant_digits().max(1)
+        })
+    }
+
+    /// The service's size of the number.
+    pub(crate) fn size_bytes(&self) -> usize {
+        super::size_bytes(
+            self.negative,
+            self.leading_exponent,
+            self.significant_digits() as u32,
+        )
+    }
+
     /// Pairs of digits, 0 to 99, from the leading one on.
-    fn pairs(&self) -> impl Iterator<Item = u8> + '_ {
+    fn decimal_pairs(&self) -> impl Iterator<Item = u8> + '_ {
         let mask = if self.negative { 0xff } else { 0x00 };
         self.pairs.iter().map(move |byte| (byte ^ mask) / 2)
     }
 
-    /// Significant digits; 0 for zero.
-    fn digits(&self) -> usize {
-        match self.pairs().last() {
+    /// 0 for zero.
+    fn significant_digits(&self) -> usize {
+        match self.decimal_pairs().last() {
             Some(last) => 2 * self.pairs.len() - usize::from(last.is_multiple_of(10)),
             None => 0,
         }

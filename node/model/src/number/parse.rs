@@ -1,34 +1,31 @@
 //! Text to [`Number`], by the grammar of Java's `BigDecimal`, which the service uses: an optional
 //! sign, digits with an optional point (a digit on either side suffices), an optional exponent.
-//! No white space, no `NaN`, no `Infinity`.
+//! No white space, no `NaN`, no `Infinity`; an exponent that does not fit 64 bits is no number.
 
 use std::str::FromStr;
 
-use super::{DIGITS_MAX, Error, Number, POW10};
-
-/// Larger exponents are out of range whatever the digits, of which a request holds fewer than this.
-const EXPONENT_CAP: i64 = 1 << 40;
+use super::{DIGITS_MAX, Error, LEADING_EXPONENT_MAX, LEADING_EXPONENT_MIN, Number, POW10};
 
 impl FromStr for Number {
     type Err = Error;
 
     /// Syntax is judged before magnitude, and magnitude before precision, as the service does.
-    /// A zero is a zero whatever its exponent (the service refuses `0e126` yet takes `0.0e126`).
+    /// A zero is judged by the place of its last written digit: `0e126` overflows, `0.0e126` is 0.
     fn from_str(text: &str) -> Result<Self, Error> {
         if text.is_empty() {
             return Err(Error::Empty);
         }
-        let scan = scan(text.as_bytes()).ok_or_else(|| Error::NotNumeric(text.to_owned()))?;
-        if scan.significand.digits == 0 {
-            return Ok(Self::ZERO);
-        }
-        let leading = scan.exponent + scan.significand.digits - 1;
-        if leading > i64::from(super::LEADING_EXPONENT_MAX) {
+        let scan = scan(text).ok_or_else(|| Error::NotNumeric(text.to_owned()))?;
+        let digits = scan.significand.digits;
+        let leading = scan.exponent.saturating_add((digits - 1).max(0));
+        if leading > i64::from(LEADING_EXPONENT_MAX) {
             Err(Error::Overflow)
-        } else if leading < i64::from(super::LEADING_EXPONENT_MIN) {
+        } else if leading < i64::from(LEADING_EXPONENT_MIN) {
             Err(Error::Underflow)
-        } else if scan.significand.digits > i64::from(DIGITS_MAX) {
+        } else if digits > i64::from(DIGITS_MAX) {
             Err(Error::TooManyDigits)
+        } else if digits == 0 {
+            Ok(Self::ZERO)
         } else {
             Ok(Self {
                 negative: scan.negative,
@@ -71,13 +68,17 @@ impl Significand {
     }
 }
 
-fn scan(text: &[u8]) -> Option<Scan> {
-    let (negative, text) = sign(text);
+fn scan(text: &str) -> Option<Scan> {
+    let (negative, text) = match text.as_bytes()[0] {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
     let mut significand = Significand::default();
     let mut fraction_digits = None;
     let mut any_digit = false;
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
+    let mut written_exponent = 0i64;
+    for (at, &byte) in text.as_bytes().iter().enumerate() {
         match byte {
             b'0'..=b'9' => {
                 significand.push(byte - b'0');
@@ -87,45 +88,19 @@ fn scan(text: &[u8]) -> Option<Scan> {
                 }
             }
             b'.' if fraction_digits.is_none() => fraction_digits = Some(0),
-            b'e' | b'E' => break,
+            b'e' | b'E' => {
+                // An optional sign and digits: the grammar of Rust's integers too.
+                written_exponent = text[at + 1..].parse().ok()?;
+                break;
+            }
             _ => return None,
         }
-        at += 1;
     }
-    if !any_digit {
-        return None;
-    }
-    let written = match text.get(at) {
-        Some(_) => exponent(&text[at + 1..])?,
-        None => 0,
-    };
-    let exponent = written - fraction_digits.unwrap_or(0) + significand.zeros_pending;
-    Some(Scan {
+    any_digit.then(|| Scan {
         negative,
+        exponent: written_exponent
+            .saturating_sub(fraction_digits.unwrap_or(0))
+            .saturating_add(significand.zeros_pending),
         significand,
-        exponent,
     })
-}
-
-fn sign(text: &[u8]) -> (bool, &[u8]) {
-    match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        _ => (false, text),
-    }
-}
-
-fn exponent(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = sign(text);
-    if digits.is_empty() {
-        return None;
-    }
-    let mut value = 0i64;
-    for byte in digits {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        value = (value * 10 + i64::from(byte - b'0')).min(EXPONENT_CAP);
-    }
-    Some(if negative { -value } else { value })
 }
