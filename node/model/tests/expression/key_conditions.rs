@@ -1,20 +1,18 @@
 //! Key conditions: the service's words, and what becomes of the right ones.
 
 use kv_model::AttributeValue;
-use kv_model::expression::{
-    AttributeType, Error, KeyAttribute, KeyCondition, RangeCondition, parse_key_condition,
-};
+use kv_model::encoding::key::{Part, SortCondition};
+use kv_model::expression::{Error, KeyCondition, RangeCondition, parse_key_condition};
+use kv_model::schema::{KeyAttribute, KeyKind};
 
 use super::{b, message, n, placeholders, s};
 
-const HASH: KeyAttribute<'_> = KeyAttribute {
-    name: "p",
-    attribute_type: AttributeType::S,
-};
-const RANGE: KeyAttribute<'_> = KeyAttribute {
-    name: "c",
-    attribute_type: AttributeType::N,
-};
+fn key(name: &str, kind: KeyKind) -> KeyAttribute {
+    KeyAttribute {
+        name: name.to_owned(),
+        kind,
+    }
+}
 
 fn values() -> Vec<(&'static str, AttributeValue)> {
     vec![
@@ -26,14 +24,17 @@ fn values() -> Vec<(&'static str, AttributeValue)> {
     ]
 }
 
-fn bind(text: &str, range: Option<KeyAttribute<'_>>) -> Result<KeyCondition, Error> {
+fn bind(text: &str, range: Option<KeyKind>) -> Result<KeyCondition, Error> {
     let names = [("#p", "p"), ("#c", "c")];
     let expression = parse_key_condition(text, &mut placeholders(&names, &values()))?;
-    expression.clauses()?.bind(HASH, range)
+    let range = range.map(|kind| key("c", kind));
+    expression
+        .clauses()?
+        .bind(&key("p", KeyKind::S), range.as_ref())
 }
 
 fn refused(text: &str) -> String {
-    message(bind(text, Some(RANGE)))
+    message(bind(text, Some(KeyKind::N)))
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn accepted_conditions() {
             hash: s("x"),
             range,
         };
-        assert_eq!(bind(text, Some(RANGE)), Ok(expected), "{text}");
+        assert_eq!(bind(text, Some(KeyKind::N)), Ok(expected), "{text}");
     }
     assert_eq!(
         bind("p = :p", None),
@@ -92,13 +93,9 @@ fn accepted_conditions() {
             range: None
         })
     );
-    let strings = KeyAttribute {
-        name: "c",
-        attribute_type: AttributeType::S,
-    };
     let prefix = RangeCondition::BeginsWith(s("x"));
     assert_eq!(
-        bind("begins_with(c, :p) AND p = :p", Some(strings)),
+        bind("begins_with(c, :p) AND p = :p", Some(KeyKind::S)),
         Ok(KeyCondition {
             hash: s("x"),
             range: Some(prefix)
@@ -282,6 +279,13 @@ fn range_conditions_test_values() {
         assert_eq!(found, expected, "{condition:?}");
         assert!(!condition.matches(&s("2")));
     }
+    let between = RangeCondition::Between(s("a"), s("b"));
+    let encoded = SortCondition::Between(Part::S("a"), Part::S("b"));
+    assert_eq!(between.on_sort_keys(), Some(encoded));
+    assert_eq!(
+        RangeCondition::Less(AttributeValue::Null).on_sort_keys(),
+        None
+    );
     assert!(RangeCondition::BeginsWith(s("ab")).matches(&s("abc")));
     assert!(RangeCondition::BeginsWith(b(b"ab")).matches(&b(b"ab")));
 }
