@@ -17,6 +17,7 @@
 //! The words were recorded from the service by others: the tests of dynalite, Alternator's tests, and
 //! the public conformance suites of 2026 where the service has changed its words since.
 
+mod apply;
 mod ast;
 mod condition;
 mod error;
