@@ -19,7 +19,7 @@
 //! token at which parsing stops is the one that the service names.
 
 use winnow::Parser;
-use winnow::combinator::{cut_err, delimited, separated};
+use winnow::combinator::{cut_err, delimited};
 use winnow::error::{ErrMode, ParserError};
 use winnow::stream::{Stateful, Stream, TokenSlice};
 use winnow::token::any;
@@ -188,9 +188,13 @@ fn take(input: &mut Input<'_, '_>, kind: TokenKind) -> bool {
 /// One or more of `item`, separated by commas.
 fn list<'t, 's, T>(
     input: &mut Input<'t, 's>,
-    item: impl Parser<Input<'t, 's>, T, ErrMode<Fault>>,
+    item: fn(&mut Input<'t, 's>) -> Parsed<T>,
 ) -> Parsed<Vec<T>> {
-    separated(1.., cut_err(item), token(TokenKind::Comma)).parse_next(input)
+    let mut items = vec![item(input)?];
+    while take(input, TokenKind::Comma) {
+        items.push(item(input)?);
+    }
+    Ok(items)
 }
 
 /// `( inner )`. Parentheses around nothing but parentheses are redundant.
@@ -239,31 +243,31 @@ fn as_condition<'s>(input: &mut Input<'_, 's>, node: Node<'s>) -> Parsed<Conditi
     }
 }
 
+/// Both levels of precedence in one function: its frames are what deep nesting costs.
 fn disjunction<'s>(input: &mut Input<'_, 's>) -> Parsed<Node<'s>> {
-    chain(input, TokenKind::Or, conjunction, ConditionSyntax::Or)
-}
-
-fn conjunction<'s>(input: &mut Input<'_, 's>) -> Parsed<Node<'s>> {
-    chain(input, TokenKind::And, predicate, ConditionSyntax::And)
-}
-
-fn chain<'t, 's>(
-    input: &mut Input<'t, 's>,
-    operator: TokenKind,
-    term: fn(&mut Input<'t, 's>) -> Parsed<Node<'s>>,
-    join: fn(Vec<ConditionSyntax<'s>>) -> ConditionSyntax<'s>,
-) -> Parsed<Node<'s>> {
-    let first = term(input)?;
-    if peek(input) != Some(operator) {
-        return Ok(first);
-    }
-    let mut terms = vec![as_condition(input, first)?];
-    while take(input, operator) {
+    let mut any = Vec::new();
+    loop {
+        let mut node = predicate(input)?;
+        if peek(input) == Some(TokenKind::And) {
+            let mut all = vec![as_condition(input, node)?];
+            while take(input, TokenKind::And) {
+                input.state.operators += 1;
+                let term = predicate(input)?;
+                all.push(as_condition(input, term)?);
+            }
+            node = Node::Condition(ConditionSyntax::And(all));
+        }
+        let is_last = peek(input) != Some(TokenKind::Or);
+        if is_last && any.is_empty() {
+            return Ok(node);
+        }
+        any.push(as_condition(input, node)?);
+        if is_last {
+            return Ok(Node::Condition(ConditionSyntax::Or(any)));
+        }
+        input.next_token();
         input.state.operators += 1;
-        let node = term(input)?;
-        terms.push(as_condition(input, node)?);
     }
-    Ok(Node::Condition(join(terms)))
 }
 
 fn predicate<'s>(input: &mut Input<'_, 's>) -> Parsed<Node<'s>> {
@@ -315,11 +319,10 @@ fn comparison<'s>(input: &mut Input<'_, 's>, left: OperandSyntax<'s>) -> Parsed<
     input.state.operators += 1;
     let right = operand(input)?;
     note_misuse(input, [&left, &right]);
-    Ok(Node::Condition(ConditionSyntax::Compare {
+    Ok(Node::Condition(ConditionSyntax::Compare(
         comparator,
-        left,
-        right,
-    }))
+        Box::new([left, right]),
+    )))
 }
 
 fn between<'s>(input: &mut Input<'_, 's>, left: OperandSyntax<'s>) -> Parsed<Node<'s>> {
@@ -329,11 +332,9 @@ fn between<'s>(input: &mut Input<'_, 's>, left: OperandSyntax<'s>) -> Parsed<Nod
     expect(input, TokenKind::And)?;
     let upper = operand(input)?;
     note_misuse(input, [&left, &lower, &upper]);
-    Ok(Node::Condition(ConditionSyntax::Between {
-        operand: left,
-        lower,
-        upper,
-    }))
+    Ok(Node::Condition(ConditionSyntax::Between(Box::new([
+        left, lower, upper,
+    ]))))
 }
 
 fn membership<'s>(input: &mut Input<'_, 's>, left: OperandSyntax<'s>) -> Parsed<Node<'s>> {
@@ -343,10 +344,7 @@ fn membership<'s>(input: &mut Input<'_, 's>, left: OperandSyntax<'s>) -> Parsed<
     let list = list(input, operand)?;
     expect(input, TokenKind::Close)?;
     note_misuse(input, std::iter::once(&left).chain(&list));
-    Ok(Node::Condition(ConditionSyntax::In {
-        operand: left,
-        list,
-    }))
+    Ok(Node::Condition(ConditionSyntax::In(Box::new(left), list)))
 }
 
 /// Notes the first function that gives no value to the operator or function around it.

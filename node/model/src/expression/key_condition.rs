@@ -7,12 +7,14 @@
 
 use std::sync::Arc;
 
-use super::ast::{AttributeType, Comparator, Expr, Operand};
+use super::ast::{Comparator, Expr, Operand};
 use super::condition::{begins_with, order, parse_expr};
 use super::error::{Error, Reason};
 use super::path::Path;
 use super::placeholders::Placeholders;
 use super::{Kind, Source, print};
+use crate::encoding::key::{Part, SortCondition};
+use crate::schema::KeyAttribute;
 use crate::value::AttributeValue;
 
 /// A `KeyConditionExpression` that is right as an expression.
@@ -52,14 +54,6 @@ pub enum RangeCondition {
     /// From the first to the second, both included.
     Between(AttributeValue, AttributeValue),
     BeginsWith(AttributeValue),
-}
-
-/// A key attribute of a table or an index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyAttribute<'k> {
-    pub name: &'k str,
-    /// `S`, `N` or `B`.
-    pub attribute_type: AttributeType,
 }
 
 /// Which items of a table or index a `Query` reads.
@@ -223,8 +217,8 @@ impl KeyClauses {
     /// No equality on the hash key, a test of another attribute, or a value of another type.
     pub fn bind(
         mut self,
-        hash: KeyAttribute<'_>,
-        range: Option<KeyAttribute<'_>>,
+        hash: &KeyAttribute,
+        range: Option<&KeyAttribute>,
     ) -> Result<KeyCondition, Error> {
         let conditions = self.clauses.len();
         if conditions > 2 {
@@ -234,8 +228,8 @@ impl KeyClauses {
         if conditions == 2 && range.is_none() {
             return Err(Error::KeyConditionNotSupported);
         }
-        let missing = |key: KeyAttribute<'_>| Error::MissingKeyCondition {
-            attribute: key.name.to_owned(),
+        let missing = |key: &KeyAttribute| Error::MissingKeyCondition {
+            attribute: key.name.clone(),
         };
         let hash = match self.take(hash)?.ok_or_else(|| missing(hash))? {
             RangeCondition::Equal(value) => value,
@@ -249,18 +243,18 @@ impl KeyClauses {
     }
 
     /// The test of `key`, if there is one.
-    fn take(&mut self, key: KeyAttribute<'_>) -> Result<Option<RangeCondition>, Error> {
+    fn take(&mut self, key: &KeyAttribute) -> Result<Option<RangeCondition>, Error> {
         let Some(found) = self
             .clauses
             .iter()
-            .position(|(attribute, _)| attribute == key.name)
+            .position(|(attribute, _)| *attribute == key.name)
         else {
             return Ok(None);
         };
         let (_, test) = self.clauses.swap_remove(found);
         if test
             .operands()
-            .any(|value| AttributeType::of(value) != key.attribute_type)
+            .any(|value| value.type_name() != key.kind.name())
         {
             return Err(Error::KeyConditionType);
         }
@@ -281,6 +275,24 @@ impl RangeCondition {
             RangeCondition::Between(lower, upper) => (lower, Some(upper)),
         };
         std::iter::once(first).chain(second)
+    }
+
+    /// The condition on encoded sort keys; `None` where an operand is of a type that no key has, which
+    /// [`KeyClauses::bind`] refuses.
+    pub fn on_sort_keys(&self) -> Option<SortCondition<'_>> {
+        Some(match self {
+            RangeCondition::Equal(value) => SortCondition::Equal(Part::new(value)?),
+            RangeCondition::Less(value) => SortCondition::Less(Part::new(value)?),
+            RangeCondition::LessOrEqual(value) => SortCondition::LessOrEqual(Part::new(value)?),
+            RangeCondition::Greater(value) => SortCondition::Greater(Part::new(value)?),
+            RangeCondition::GreaterOrEqual(value) => {
+                SortCondition::GreaterOrEqual(Part::new(value)?)
+            }
+            RangeCondition::Between(lower, upper) => {
+                SortCondition::Between(Part::new(lower)?, Part::new(upper)?)
+            }
+            RangeCondition::BeginsWith(prefix) => SortCondition::BeginsWith(Part::new(prefix)?),
+        })
     }
 
     /// Whether the key attribute's `value` passes.

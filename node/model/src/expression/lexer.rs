@@ -129,9 +129,20 @@ fn word_len(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|b| is_word_byte(**b)).count()
 }
 
+/// Letters, digits and the underscore.
+static WORD_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+        byte += 1;
+    }
+    table
+};
+
 /// Whether `byte` may stand in a placeholder, after its `#` or `:`.
 pub(super) fn is_word_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    WORD_BYTES[usize::from(byte)]
 }
 
 /// Keywords are case-insensitive, and names elsewhere: `set` is a name in a condition.

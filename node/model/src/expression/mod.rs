@@ -17,6 +17,7 @@
 //! The words were recorded from the service by others: the tests of dynalite, Alternator's tests, and
 //! the public conformance suites of 2026 where the service has changed its words since.
 
+mod apply;
 mod ast;
 mod condition;
 mod error;
@@ -41,7 +42,7 @@ pub use ast::{AttributeType, Comparator, Expr, Operand};
 pub use condition::{Condition, parse_condition};
 pub use error::{ApplyError, Error, KeyRole, PlaceholderMap, Reason};
 pub use key_condition::{
-    KeyAttribute, KeyClauses, KeyCondition, KeyExpression, RangeCondition, parse_key_condition,
+    KeyClauses, KeyCondition, KeyExpression, RangeCondition, parse_key_condition,
 };
 pub use path::{Path, Step, check_scalar_keys};
 pub use placeholders::Placeholders;
@@ -56,9 +57,9 @@ pub const MAX_BYTES: usize = 4096;
 pub const MAX_OPERATORS: usize = 300;
 /// Most operands in the list of an `IN`.
 pub const MAX_IN_OPERANDS: usize = 100;
-/// Deepest nesting of parentheses and function calls. The service has no such limit of its own; its
-/// limit on operators keeps useful expressions far below.
-pub const MAX_DEPTH: usize = 256;
+/// Deepest nesting of parentheses and function calls. The service has no such limit of its own, but
+/// with [`MAX_OPERATORS`] a chain like `a < b AND (c < d OR (…))` ends at 150.
+pub const MAX_DEPTH: usize = 160;
 
 /// Which parameter of a request an expression is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,7 +37,7 @@ impl Placeholders {
         values: Option<BTreeMap<String, AttributeValue>>,
     ) -> Result<Self, Error> {
         let names = match names {
-            Some(map) => entries(map, PlaceholderMap::Names, b'#')?,
+            Some(map) => entries(map, PlaceholderMap::Names, b'#', |name| name)?,
             None => Vec::new(),
         };
         if let Some(empty) = names.iter().find(|entry| entry.value.is_empty()) {
@@ -46,18 +46,10 @@ impl Placeholders {
             });
         }
         let values = match values {
-            Some(map) => entries(map, PlaceholderMap::Values, b':')?,
+            Some(map) => entries(map, PlaceholderMap::Values, b':', Arc::new)?,
             None => Vec::new(),
         };
-        let values = values.into_iter().map(|Entry { key, value, used }| Entry {
-            key,
-            value: Arc::new(value),
-            used,
-        });
-        Ok(Placeholders {
-            names,
-            values: values.collect(),
-        })
+        Ok(Placeholders { names, values })
     }
 
     /// Refuses placeholders that no expression parsed so far mentions.
@@ -90,28 +82,25 @@ impl Placeholders {
     }
 }
 
-fn entries<T>(
+fn entries<T, E>(
     map: BTreeMap<String, T>,
     which: PlaceholderMap,
     sigil: u8,
-) -> Result<Vec<Entry<T>>, Error> {
+    wrap: fn(T) -> E,
+) -> Result<Vec<Entry<E>>, Error> {
     if map.is_empty() {
         return Err(Error::EmptyMap { map: which });
     }
     if let Some(key) = map.keys().find(|key| !is_placeholder(key, sigil)) {
-        return Err(Error::InvalidKey {
-            map: which,
-            key: key.clone(),
-        });
+        let key = key.clone();
+        return Err(Error::InvalidKey { map: which, key });
     }
-    Ok(map
-        .into_iter()
-        .map(|(key, value)| Entry {
-            key,
-            value,
-            used: false,
-        })
-        .collect())
+    let entry = |(key, value)| Entry {
+        key,
+        value: wrap(value),
+        used: false,
+    };
+    Ok(map.into_iter().map(entry).collect())
 }
 
 fn is_placeholder(key: &str, sigil: u8) -> bool {

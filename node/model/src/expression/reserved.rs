@@ -55,40 +55,59 @@ const WORDS: &str = "\
     VIRTUAL VOID WAIT WHEN WHENEVER WHERE WHILE WINDOW WITH WITHIN WITHOUT WORK WRAPPED WRITE YEAR \
     ZONE";
 
-/// The longest of them.
-const MAX_LEN: usize = 14;
+/// Slots of the hash table; a power of two, mostly empty so that a name that is not reserved is told
+/// by one look.
+const SLOTS: usize = 4096;
 
-/// Where the words of [`WORDS`] start and end, found when the program is compiled.
-static SPANS: [(u16, u16); COUNT] = spans();
+/// Start and end in [`WORDS`]; an empty slot is `(0, 0)`. Open addressing with linear probing, filled
+/// when the program is compiled.
+static TABLE: [(u16, u16); SLOTS] = table();
 
 #[allow(clippy::cast_possible_truncation)] // WORDS is shorter than 2^16 bytes
-const fn spans() -> [(u16, u16); COUNT] {
+const fn table() -> [(u16, u16); SLOTS] {
     let bytes = WORDS.as_bytes();
-    let mut spans = [(0, 0); COUNT];
-    let (mut word, mut start, mut i) = (0, 0, 0);
-    while i <= bytes.len() {
-        if i == bytes.len() || bytes[i] == b' ' {
-            spans[word] = (start as u16, i as u16);
-            word += 1;
-            start = i + 1;
+    let mut table = [(0, 0); SLOTS];
+    let (mut count, mut start, mut end) = (0, 0, 0);
+    while end <= bytes.len() {
+        if end == bytes.len() || bytes[end] == b' ' {
+            let mut slot = hash(bytes, start, end);
+            while table[slot].1 != 0 {
+                slot = (slot + 1) % SLOTS;
+            }
+            table[slot] = (start as u16, end as u16);
+            count += 1;
+            start = end + 1;
         }
+        end += 1;
+    }
+    assert!(count == COUNT);
+    table
+}
+
+/// The slot at which a word's search begins, the same in any case (FNV-1a).
+const fn hash(bytes: &[u8], start: usize, end: usize) -> usize {
+    let mut hash: u32 = 0x811c_9dc5;
+    let mut i = start;
+    while i < end {
+        hash = (hash ^ (bytes[i] & 0xdf) as u32).wrapping_mul(0x0100_0193);
         i += 1;
     }
-    assert!(word == COUNT);
-    spans
+    (hash ^ (hash >> 16)) as usize % SLOTS
 }
 
 /// Whether `name` is reserved, in any case.
 pub(super) fn is_reserved(name: &str) -> bool {
-    if name.len() > MAX_LEN {
-        return false;
+    let mut slot = hash(name.as_bytes(), 0, name.len());
+    loop {
+        let (start, end) = TABLE[slot];
+        if end == 0 {
+            return false;
+        }
+        if WORDS[usize::from(start)..usize::from(end)].eq_ignore_ascii_case(name) {
+            return true;
+        }
+        slot = (slot + 1) % SLOTS;
     }
-    let mut buffer = [0; MAX_LEN];
-    let upper = &mut buffer[..name.len()];
-    upper.copy_from_slice(name.as_bytes());
-    upper.make_ascii_uppercase();
-    let word = |span: &(u16, u16)| &WORDS.as_bytes()[usize::from(span.0)..usize::from(span.1)];
-    SPANS.binary_search_by(|span| word(span).cmp(upper)).is_ok()
 }
 
 #[cfg(test)]
@@ -100,7 +119,6 @@ mod tests {
         let words: Vec<&str> = WORDS.split(' ').collect();
         assert_eq!(words.len(), COUNT);
         assert!(words.is_sorted_by(|a, b| a < b));
-        assert_eq!(words.iter().map(|w| w.len()).max(), Some(MAX_LEN));
         assert!(
             words
                 .iter()

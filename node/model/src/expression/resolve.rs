@@ -102,38 +102,47 @@ pub(super) fn resolve_condition(
     syntax: &ConditionSyntax<'_>,
     placeholders: &mut Placeholders,
 ) -> Result<Expr, Reason> {
-    let terms = |terms: &[ConditionSyntax<'_>], placeholders: &mut Placeholders| {
-        terms
-            .iter()
-            .map(|term| resolve_condition(term, placeholders))
-            .collect::<Result<_, _>>()
-    };
     match syntax {
-        ConditionSyntax::And(all) => Ok(Expr::And(terms(all, placeholders)?)),
-        ConditionSyntax::Or(any) => Ok(Expr::Or(terms(any, placeholders)?)),
+        ConditionSyntax::And(terms) => resolve_terms(terms, placeholders).map(Expr::And),
+        ConditionSyntax::Or(terms) => resolve_terms(terms, placeholders).map(Expr::Or),
         ConditionSyntax::Not(inner) => {
-            Ok(Expr::Not(Box::new(resolve_condition(inner, placeholders)?)))
+            resolve_condition(inner, placeholders).map(|inner| Expr::Not(Box::new(inner)))
         }
-        ConditionSyntax::Compare {
-            comparator,
-            left,
-            right,
-        } => {
+        leaf => resolve_leaf(leaf, placeholders),
+    }
+}
+
+fn resolve_terms(
+    syntax: &[ConditionSyntax<'_>],
+    placeholders: &mut Placeholders,
+) -> Result<Vec<Expr>, Reason> {
+    let mut terms = Vec::with_capacity(syntax.len());
+    for term in syntax {
+        terms.push(resolve_condition(term, placeholders)?);
+    }
+    Ok(terms)
+}
+
+/// A condition without conditions in it; apart from the others to keep their frames small.
+fn resolve_leaf(
+    syntax: &ConditionSyntax<'_>,
+    placeholders: &mut Placeholders,
+) -> Result<Expr, Reason> {
+    match syntax {
+        ConditionSyntax::Compare(comparator, operands) => {
+            let [left, right] = &**operands;
             let left = resolve_operand(left, placeholders)?;
             let right = resolve_operand(right, placeholders)?;
             comparison(*comparator, left, right)
         }
-        ConditionSyntax::Between {
-            operand,
-            lower,
-            upper,
-        } => {
+        ConditionSyntax::Between(operands) => {
+            let [operand, lower, upper] = &**operands;
             let operand = resolve_operand(operand, placeholders)?;
             let lower = resolve_operand(lower, placeholders)?;
             let upper = resolve_operand(upper, placeholders)?;
             between(operand, lower, upper)
         }
-        ConditionSyntax::In { operand, list } => {
+        ConditionSyntax::In(operand, list) => {
             let operand = resolve_operand(operand, placeholders)?;
             let list = resolve_operands(list, placeholders)?;
             membership(operand, list)
@@ -141,6 +150,9 @@ pub(super) fn resolve_condition(
         ConditionSyntax::Call(call) => {
             let (function, arguments) = resolve_call(call, placeholders)?;
             test(function, arguments)
+        }
+        ConditionSyntax::And(_) | ConditionSyntax::Or(_) | ConditionSyntax::Not(_) => {
+            resolve_condition(syntax, placeholders)
         }
     }
 }
@@ -308,13 +320,12 @@ fn operand_type(operand: &Operand) -> Option<AttributeType> {
     }
 }
 
-pub(super) fn required_path(operator: &'static str, argument: Argument) -> Result<Path, Reason> {
+fn required_path(operator: &'static str, argument: Argument) -> Result<Path, Reason> {
     match argument {
         Argument::Path(path) => Ok(path),
-        Argument::Value(_) => Err(Reason::PathRequired { operator }),
-        call @ Argument::Call(..) => {
-            // What is wrong with the inner function is told first.
-            operand(call)?;
+        other => {
+            // What is wrong with an inner function is told first.
+            operand(other)?;
             Err(Reason::PathRequired { operator })
         }
     }

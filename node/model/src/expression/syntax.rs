@@ -31,25 +31,17 @@ pub(super) enum OperandSyntax<'s> {
     Call(Call<'s>),
 }
 
+/// Kept small, since the parser's stack holds several for each level of nesting.
 #[derive(Debug)]
 pub(super) enum ConditionSyntax<'s> {
     And(Vec<ConditionSyntax<'s>>),
     Or(Vec<ConditionSyntax<'s>>),
     Not(Box<ConditionSyntax<'s>>),
-    Compare {
-        comparator: Comparator,
-        left: OperandSyntax<'s>,
-        right: OperandSyntax<'s>,
-    },
-    Between {
-        operand: OperandSyntax<'s>,
-        lower: OperandSyntax<'s>,
-        upper: OperandSyntax<'s>,
-    },
-    In {
-        operand: OperandSyntax<'s>,
-        list: Vec<OperandSyntax<'s>>,
-    },
+    Compare(Comparator, Box<[OperandSyntax<'s>; 2]>),
+    /// The operand, its lower and its upper bound.
+    Between(Box<[OperandSyntax<'s>; 3]>),
+    /// The operand and the list.
+    In(Box<OperandSyntax<'s>>, Vec<OperandSyntax<'s>>),
     Call(Call<'s>),
 }
 
