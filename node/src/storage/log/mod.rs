@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   append ──► one batch: stamp │ per replica: Compact/Clean, base, hard state, entries ──► files.rs ──► fdatasync ──► synced
-//!   open   ──► scan.rs (torn or corrupt?) ──► cut ──► Engine::open, which must find every batch whole
+//!   open   ──► scan.rs (torn or corrupt?) ──► cut ──► sync what is left ──► Engine::open, which must find every batch whole
 //! ```
 //! Invariants: what a synced append wrote is there at the next open, or the open fails with [`Error::Corrupt`]; one sync covers the
 //! appends of all threads that wait; a failed sync ends the process.
@@ -88,25 +88,24 @@ impl EngineLog {
     /// [`Error::Corrupt`] if something that was synced is not there as it was written.
     pub fn open(dir: impl Into<PathBuf>, config: &LogConfig) -> Result<EngineLog> {
         let dir = dir.into();
-        if !dir.exists() {
-            let parent = dir.parent().unwrap_or(Path::new("."));
-            fs::create_dir(&dir)
-                .and_then(|()| sync_dir(parent))
-                .map_err(|error| io_error("making", &dir, &error))?;
-        }
+        let parent = dir.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(&dir)
+            .and_then(|()| sync_dir(parent))
+            .map_err(|error| io_error("making", &dir, &error))?;
         let (_, synced) = synced::read(&dir)
             .map_err(|error| io_error("reading the synced end in", &dir, &error))?;
         let cuts = scan::inspect(&dir, &synced)?;
-        if !cuts.is_empty() {
-            scan::apply(&dir, &cuts)?;
-        }
+        scan::apply(&cuts)?;
         let side = SyncedFile::open(&dir)
             .map_err(|error| io_error("opening the synced end in", &dir, &error))?;
+        scan::settle(&dir, &side).map_err(|error| io_error("syncing", &dir, &error))?;
         let synced = Arc::new(side);
         let files = LogFiles::open(&dir, synced.clone(), config.spare_files)
             .map_err(|error| io_error("opening", &dir, &error))?;
         let engine = Engine::open_with_file_system(engine_config(&dir, config)?, Arc::new(files))
             .map_err(engine_error)?;
+        // raft-engine makes its first file without making its name durable.
+        sync_dir(&dir).map_err(|error| io_error("syncing", &dir, &error))?;
         let log = EngineLog {
             engine,
             synced,
@@ -204,23 +203,21 @@ impl EngineLog {
 
 impl LogStore for EngineLog {
     fn append(&self, writes: &[LogWrite], sync: bool) -> Result<()> {
+        if writes.is_empty() && !sync {
+            return Ok(());
+        }
         let undo = self.spans.lock().advance(writes)?;
-        let written = if writes.is_empty() {
-            if sync { self.engine.sync() } else { Ok(()) }
-        } else {
-            let batch = self.batch(writes, &undo.before());
-            match batch {
-                Ok(mut batch) => self.engine.write(&mut batch, sync).map(drop),
-                Err(error) => {
-                    self.spans.lock().revert(undo);
-                    return Err(error);
-                }
+        // Also for a sync of nothing new: `Engine::sync` writes an empty batch, and one that is empty is not synced (0.4.2).
+        let written = self
+            .batch(writes, &undo.before())
+            .and_then(|mut batch| self.engine.write(&mut batch, sync).map_err(engine_error));
+        match written {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.spans.lock().revert(undo);
+                Err(error)
             }
-        };
-        written.map_err(|error| {
-            self.spans.lock().revert(undo);
-            engine_error(error)
-        })
+        }
     }
 
     fn recover(&self) -> Result<Vec<RecoveredLog>> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   file    magic: 53 bytes │ version: u64 BE (2) │ alignment: u64 BE (0) │ batches
-//!   batch   length << 8 │ compression: u64 BE │ offset of the items: u64 BE │ entries │ CRC-32 of the entries: u32 LE │ items │ u32 LE
+//!   batch   length << 8 │ compression (0): u64 BE │ offset of the items: u64 BE │ entries │ CRC-32 of the entries: u32 LE │ items │ u32 LE
 //!   items   count: varint │ (group: varint │ type: u8 │ …)…          the last u32: CRC-32 of the items XOR the file's low sequence number
 //! ```
 //! The last checksum is signed with the file, so a batch that a recycled file held before is never taken for one of its own.
@@ -49,8 +49,8 @@ pub fn batch(bytes: &[u8], seq: u64) -> Option<Batch> {
     let (length, offset) = header.split_first_chunk::<8>()?;
     let length = u64::from_be_bytes(*length);
     let offset = usize::try_from(u64::from_be_bytes(*offset.first_chunk()?)).ok()?;
-    if length & 0xff > 1 {
-        return None; // an unknown compression
+    if length & 0xff != 0 {
+        return None; // compressed, which ours never are: no checksum covers this byte
     }
     let batch = bytes.get(..usize::try_from(length >> 8).ok()?)?;
     let entries = batch.get(BATCH_HEADER_BYTES..offset)?;

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use kv_core::store::{Error, Result};
 
 use super::record::{self, FILE_HEADER_BYTES};
-use super::synced::{Position, Queue, Synced};
+use super::synced::{Position, Queue, Synced, SyncedFile};
 use crate::storage::{io_error, sync_dir};
 
 /// What must go before raft-engine opens the files.
@@ -45,23 +45,40 @@ pub fn inspect(dir: &Path, synced: &Synced) -> Result<Vec<Cut>> {
     Ok(cuts)
 }
 
-/// Does what [`inspect`] found to do, durably.
-pub fn apply(dir: &Path, cuts: &[Cut]) -> Result<()> {
+/// Does what [`inspect`] found to do. Durable with [`settle`].
+pub fn apply(cuts: &[Cut]) -> Result<()> {
     for cut in cuts {
         let (path, done) = match cut {
             Cut::Truncate(path, length) => (path, truncate(path, *length)),
             Cut::Remove(path) => (path, fs::remove_file(path)),
         };
         done.map_err(|error| io_error("cutting the torn tail of", path, &error))?;
-        tracing::info!(file = %path.display(), ?cut, "cut off a torn tail of the log");
+        tracing::debug!(
+            ?cut,
+            "cut off what lies above the last whole record of the log"
+        );
     }
-    sync_dir(dir).map_err(|error| io_error("syncing", dir, &error))
+    Ok(())
+}
+
+/// Makes durable whatever is left: records that a killed process never synced are in the page cache, and once they are recovered
+/// the node acts on them.
+pub fn settle(dir: &Path, side: &SyncedFile) -> io::Result<()> {
+    for queue in [Queue::Append, Queue::Rewrite] {
+        if let Some((seq, path)) = files(dir, queue)?.pop() {
+            let file = fs::File::open(path)?;
+            file.sync_all()?;
+            let offset = file.metadata()?.len();
+            side.advance(queue, Position { seq, offset })?;
+        }
+    }
+    side.sync()?;
+    sync_dir(dir)
 }
 
 fn truncate(path: &Path, length: u64) -> io::Result<()> {
     let file = fs::OpenOptions::new().write(true).open(path)?;
-    file.set_len(length)?;
-    file.sync_all()
+    file.set_len(length)
 }
 
 /// The files of a queue by sequence number.

@@ -516,9 +516,12 @@ pub fn random<B: LogBench>(bench: &mut B, seed: u64) {
             0 => {
                 log = bench.crash(log, choices.draw());
                 let found = log.recover().expect("recover");
+                let before = model.clone();
                 assert!(
                     model.crash(&found),
-                    "seed {seed}, step {step}: no prefix of the appends gives {found:?}"
+                    "seed {seed}, step {step}: no prefix of the appends gives\n{}, they give\n{}",
+                    outline(&found),
+                    outline(&before.current())
                 );
             }
             1 => {
@@ -545,6 +548,7 @@ pub struct Model {
     tail: Vec<Vec<LogWrite>>,
     spans: Spans,
     terms: BTreeMap<u64, u64>,
+    lives: BTreeMap<u64, u64>,
 }
 
 impl Model {
@@ -584,16 +588,20 @@ impl Model {
     /// Writes that fit the logs as they are.
     pub fn draw(&mut self, choices: &mut Choices) -> Vec<LogWrite> {
         let mut writes = Vec::new();
-        for replica in 1..=6 {
+        for slot in 1..=6 {
             if choices.one_in(3) {
-                writes.push(self.draw_one(choices, replica));
+                writes.push(self.draw_one(choices, slot));
             }
         }
         writes
     }
 
-    fn draw_one(&mut self, choices: &mut Choices, replica: u64) -> LogWrite {
+    fn draw_one(&mut self, choices: &mut Choices, slot: u64) -> LogWrite {
+        // An id is never used again: a replica that follows a removed one has an id of its own.
+        let lives = self.lives.entry(slot).or_default();
+        let replica = slot + 10 * *lives;
         if choices.one_in(40) {
+            *lives += 1;
             return LogWrite {
                 remove: true,
                 ..write(replica)
@@ -635,4 +643,20 @@ fn apply(logs: &mut Logs, writes: Vec<LogWrite>) {
     for write in writes {
         logs.apply(write).expect("the writes fit");
     }
+}
+
+/// Logs without their entries' bytes.
+fn outline(logs: &[RecoveredLog]) -> String {
+    let line = |log: &RecoveredLog| {
+        let terms: Vec<_> = log
+            .entries
+            .iter()
+            .map(|entry| (entry.index, entry.term))
+            .collect();
+        format!(
+            "{}: {:?} base {:?} {terms:?}\n",
+            log.replica, log.hard_state, log.base
+        )
+    };
+    logs.iter().map(line).collect()
 }
