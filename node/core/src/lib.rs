@@ -2,5 +2,7 @@
 
 pub mod api;
 pub mod ids;
+pub mod partition;
+pub mod read;
 pub mod store;
 pub mod tables;

@@ -3,7 +3,6 @@
 pub mod encoding;
 pub mod expression;
 pub mod json;
-
 pub mod number;
 pub mod schema;
 pub mod value;
