@@ -1,4 +1,22 @@
-//! Tokens, ring and placement.
-/// A node's id: given by the metadata group, never used twice, never 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub u64);
+//! Placement for ringkv: tokens, the ring, preference lists, planned tokens, diffs. Pure: no I/O, no clock, no
+//! randomness; the same arguments give the same answer on every machine.
+//!
+//! `DESIGN.md` beside this crate has the picture, the algorithms and the figures.
+
+#![forbid(unsafe_code)]
+
+mod best;
+mod circle;
+mod error;
+pub mod member;
+pub mod placement;
+pub mod plan;
+pub mod ring;
+pub mod token;
+
+pub use best::best_loads;
+pub use error::Error;
+pub use member::{Host, Member, MemberState, NodeId, NodeSpec, Zone};
+pub use placement::MAX_REPLICAS;
+pub use ring::{Ring, RingDelta, loads, shares};
+pub use token::{Token, partition_position};

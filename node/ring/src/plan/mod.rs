@@ -1,0 +1,251 @@
+//! Planned tokens.
+//!
+//! ```text
+//! initial   order tokens evenly by zone and weight  ──►  shift them until loads and shares are on target
+//! join      insert tokens one by one, each where it helps most  ──►  shift the new ones
+//! leave     remove tokens  ──►  shift a few others, within a bound on the data that this moves
+//! reweight  insert or remove tokens of one node  ──►  shift its tokens
+//! ```
+//!
+//! All of them aim at the same targets: loads at their best ([`crate::best_loads`]) and shares proportional to weight.
+//! Everything is deterministic. A plan is a [`RingDelta`] against the epoch of the ring that it was made on.
+
+mod change;
+mod initial;
+mod insert;
+pub(crate) mod layout;
+mod relax;
+mod remove;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ring::MAX_MEMBERS;
+use crate::placement::Circle;
+use crate::{Error, MAX_REPLICAS, Member, NodeId, NodeSpec, Ring, RingDelta, Token};
+use layout::Layout;
+use relax::{Limits, relax};
+
+/// How many tokens a node of average weight gets.
+pub const TOKENS_PER_NODE: usize = 64;
+/// The fewest tokens that a node gets.
+const TOKENS_MIN: usize = 8;
+/// The most tokens that a plan gives to one node.
+const TOKENS_MAX: usize = 1_024;
+/// When a node leaves, this fraction of what it held may be moved between others to even them out.
+const LEAVE_FIX_UP: f64 = 0.08;
+/// Up to this many tokens a ring is small: every new token is weighed against the ring as it is after the one before.
+const SMALL_RING: usize = 4_096;
+/// On larger rings new tokens come in so many rounds.
+const ROUNDS_ON_LARGE_RINGS: usize = 8;
+/// Turns of shifting over all tokens.
+const PASSES: usize = 24;
+
+/// Plans the tokens of a new cluster.
+///
+/// # Errors
+/// [`Error::NoNodes`], [`Error::BadReplicas`], or what is wrong with a node.
+pub fn initial(nodes: &[NodeSpec], replicas: usize) -> Result<BTreeMap<NodeId, Vec<Token>>, Error> {
+    let mut nodes = nodes.to_vec();
+    nodes.sort_by_key(|node| node.id);
+    validate(&nodes, replicas)?;
+    if nodes.is_empty() {
+        return Err(Error::NoNodes);
+    }
+    let counts = token_counts(&nodes);
+    let mut layout = Layout::new(&nodes, replicas, initial::order(&nodes, &counts));
+    relax(&mut layout, &Limits { passes: PASSES, moved_max: f64::INFINITY }, |_, _| true);
+    let mut tokens: BTreeMap<NodeId, Vec<Token>> = BTreeMap::new();
+    for (token, node) in layout.owned_tokens() {
+        tokens.entry(nodes[node as usize].id).or_default().push(token);
+    }
+    Ok(tokens)
+}
+
+/// Plans the tokens of nodes that join. They need not be members yet to plan, but to apply the delta they must be.
+///
+/// Data moves only to the new nodes.
+///
+/// # Errors
+/// [`Error::HasTokens`], [`Error::BadReplicas`], or what is wrong with a node.
+pub fn join(ring: &Ring, new: &[NodeSpec], replicas: usize) -> Result<RingDelta, Error> {
+    let has_tokens = |node: &&NodeSpec| ring.member(node.id).is_some_and(|member| !member.tokens.is_empty());
+    if let Some(node) = new.iter().find(has_tokens) {
+        return Err(Error::HasTokens { node: node.id });
+    }
+    let mut draft = Draft::new(ring, |_| true);
+    let members = draft.nodes.len();
+    if members == 0 {
+        let tokens = initial(new, replicas)?;
+        let add = tokens.into_iter().flat_map(|(id, tokens)| tokens.into_iter().map(move |token| (token, id)));
+        return Ok(delta(ring, &BTreeMap::new(), add));
+    }
+    let mut new = new.to_vec();
+    new.sort_by_key(|node| node.id);
+    draft.nodes.append(&mut new);
+    validate(&draft.nodes, replicas)?;
+    let counts = (0..).zip(token_counts(&draft.nodes));
+    let growing: Vec<(u32, usize)> = counts.skip(members).collect();
+    let before = draft.owned();
+    let mut layout = draft.layout(replicas);
+    grow(&mut layout, &growing);
+    Ok(delta(ring, &before, draft.owned_in(&layout)))
+}
+
+/// Plans the ring without the tokens of the given nodes, whatever state they are in.
+///
+/// Data moves away from them, and a bounded little between others to even these out.
+///
+/// # Errors
+/// [`Error::UnknownNode`], [`Error::NoNodes`], [`Error::BadReplicas`].
+pub fn leave(ring: &Ring, leaving: &[NodeId], replicas: usize) -> Result<RingDelta, Error> {
+    let leaving: BTreeSet<NodeId> = leaving.iter().copied().collect();
+    if let Some(&node) = leaving.iter().find(|&&node| ring.member(node).is_none()) {
+        return Err(Error::UnknownNode { node });
+    }
+    let all = Draft::new(ring, |member| member.state.is_placeable() || leaving.contains(&member.id));
+    let rest = Draft::new(ring, |member| member.state.is_placeable() && !leaving.contains(&member.id));
+    validate(&rest.nodes, replicas)?;
+    if rest.nodes.is_empty() {
+        return Err(Error::NoNodes);
+    }
+    let amounts = all.layout(replicas).amounts;
+    let freed = all.nodes.iter().zip(amounts).filter(|(node, _)| leaving.contains(&node.id));
+    let moved_max = freed.map(|(_, amount)| amount.load).sum::<f64>() * LEAVE_FIX_UP;
+    let mut layout = rest.layout(replicas);
+    relax(&mut layout, &Limits { passes: PASSES, moved_max }, |_, _| true);
+    Ok(delta(ring, &all.owned(), rest.owned_in(&layout)))
+}
+
+/// Plans the tokens of a node for another weight. The member's own weight changes elsewhere, before or after.
+///
+/// Data moves only to the node, or only away from it but for a bounded little.
+///
+/// # Errors
+/// [`Error::UnknownNode`], [`Error::NotPlaceable`], [`Error::BadWeight`], [`Error::BadReplicas`].
+pub fn reweight(ring: &Ring, id: NodeId, weight: u32, replicas: usize) -> Result<RingDelta, Error> {
+    let member = ring.member(id).ok_or(Error::UnknownNode { node: id })?;
+    if !member.is_placeable() {
+        return Err(Error::NotPlaceable { node: id });
+    }
+    let mut draft = Draft::new(ring, |member| member.state.is_placeable());
+    let position = draft.nodes.iter().position(|node| node.id == id).ok_or(Error::UnknownNode { node: id })?;
+    draft.nodes[position].weight = weight;
+    validate(&draft.nodes, replicas)?;
+    let before = draft.owned();
+    let mut layout = draft.layout(replicas);
+    let (wanted, is) = (token_counts(&draft.nodes)[position], member.tokens.len());
+    let node = u32::try_from(position).map_err(|_| Error::TooManyMembers { count: position })?;
+    if wanted >= is {
+        grow(&mut layout, &[(node, wanted - is)]);
+    } else {
+        remove::remove(&mut layout, node, is - wanted);
+        relax_own(&mut layout, &[node]);
+    }
+    Ok(delta(ring, &before, draft.owned_in(&layout)))
+}
+
+/// Plans shifts that bring the ring as near to its targets as moving at most `moved_max` allows, as a fraction of one
+/// replica of all data.
+///
+/// # Errors
+/// [`Error::NoNodes`], [`Error::BadReplicas`].
+pub fn even_out(ring: &Ring, replicas: usize, moved_max: f64) -> Result<RingDelta, Error> {
+    let draft = Draft::new(ring, |member| member.state.is_placeable());
+    validate(&draft.nodes, replicas)?;
+    if draft.nodes.is_empty() {
+        return Err(Error::NoNodes);
+    }
+    let mut layout = draft.layout(replicas);
+    relax(&mut layout, &Limits { passes: PASSES, moved_max }, |_, _| true);
+    Ok(delta(ring, &draft.owned(), draft.owned_in(&layout)))
+}
+
+/// Inserts tokens of growing nodes and shifts them.
+fn grow(layout: &mut Layout, growing: &[(u32, usize)]) {
+    let most = growing.iter().map(|&(_, count)| count).max().unwrap_or(0);
+    let total = layout.tokens.len() + growing.iter().map(|&(_, count)| count).sum::<usize>();
+    let rounds = if total <= SMALL_RING { most } else { most.min(ROUNDS_ON_LARGE_RINGS) };
+    insert::insert(layout, growing, rounds);
+    let nodes: Vec<u32> = growing.iter().map(|&(node, _)| node).collect();
+    relax_own(layout, &nodes);
+}
+
+/// Shifts the tokens of these nodes only: data moves between them and others, never between others.
+fn relax_own(layout: &mut Layout, nodes: &[u32]) {
+    let mut is_own = vec![false; layout.topology.nodes()];
+    nodes.iter().for_each(|&node| is_own[node as usize] = true);
+    let limits = Limits { passes: PASSES, moved_max: f64::INFINITY };
+    relax(layout, &limits, |layout, token| is_own[layout.owners.owner(token, 0) as usize]);
+}
+
+/// The nodes and tokens that a plan starts from.
+struct Draft {
+    nodes: Vec<NodeSpec>,
+    tokens: Vec<(Token, u32)>,
+}
+
+impl Draft {
+    /// Those members of a ring that have tokens and are `included`.
+    fn new(ring: &Ring, included: impl Fn(&Member) -> bool) -> Self {
+        let members = || ring.members().iter().filter(|member| !member.tokens.is_empty() && included(member));
+        let tokens = members().zip(0..).flat_map(|(member, node)| member.tokens.iter().map(move |&token| (token, node)));
+        Self { nodes: members().map(NodeSpec::from).collect(), tokens: tokens.collect() }
+    }
+
+    fn layout(&self, replicas: usize) -> Layout {
+        Layout::new(&self.nodes, replicas, self.tokens.clone())
+    }
+
+    fn owned(&self) -> BTreeMap<Token, NodeId> {
+        self.tokens.iter().map(|&(token, node)| (token, self.nodes[node as usize].id)).collect()
+    }
+
+    fn owned_in<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = (Token, NodeId)> + 'a {
+        layout.owned_tokens().map(|(token, node)| (token, self.nodes[node as usize].id))
+    }
+}
+
+/// What turns the tokens `before` into those `after`.
+fn delta(ring: &Ring, before: &BTreeMap<Token, NodeId>, after: impl Iterator<Item = (Token, NodeId)>) -> RingDelta {
+    // Members that the plan leaves out (draining ones) keep their tokens: stay off these.
+    let all = ring.members().iter().flat_map(|member| &member.tokens);
+    let hidden: BTreeSet<Token> = all.copied().filter(|token| !before.contains_key(token)).collect();
+    let after: BTreeMap<Token, NodeId> = after
+        .map(|(mut token, id)| {
+            while hidden.contains(&token) {
+                token = Token(token.0.wrapping_add(1));
+            }
+            (token, id)
+        })
+        .collect();
+    RingDelta {
+        base_epoch: ring.epoch(),
+        add: after.iter().filter(|(token, id)| before.get(token) != Some(id)).map(|(&token, &id)| (id, token)).collect(),
+        remove: before.iter().filter(|(token, id)| after.get(token) != Some(id)).map(|(&token, _)| token).collect(),
+    }
+}
+
+/// How many tokens each node should have: proportional to its weight, within bounds.
+fn token_counts(nodes: &[NodeSpec]) -> Vec<usize> {
+    let total: u128 = nodes.iter().map(|node| u128::from(node.weight)).sum();
+    let scale = TOKENS_PER_NODE as u128 * nodes.len() as u128;
+    let count = |node: &NodeSpec| (u128::from(node.weight) * scale).div_ceil(total.max(1));
+    nodes.iter().map(|node| usize::try_from(count(node)).unwrap_or(TOKENS_MAX).clamp(TOKENS_MIN, TOKENS_MAX)).collect()
+}
+
+fn validate(nodes: &[NodeSpec], replicas: usize) -> Result<(), Error> {
+    if !(1..=MAX_REPLICAS).contains(&replicas) {
+        return Err(Error::BadReplicas { replicas });
+    }
+    if nodes.len() > MAX_MEMBERS {
+        return Err(Error::TooManyMembers { count: nodes.len() });
+    }
+    let mut ids = BTreeSet::new();
+    for node in nodes {
+        node.validate()?;
+        if !ids.insert(node.id) {
+            return Err(Error::DuplicateNode { node: node.id });
+        }
+    }
+    Ok(())
+}
