@@ -1,0 +1,9 @@
+//! What a node tells those who run it: logs, metrics, health.
+
+mod http;
+mod logging;
+mod metrics;
+
+pub use http::{Health, HttpError, Telemetry};
+pub use logging::{Format, LoggingError, init};
+pub use metrics::{Metrics, latency_seconds};
