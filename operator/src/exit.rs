@@ -54,7 +54,9 @@ impl Exit {
     pub fn from_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::NoInput,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::NoPermission,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NoPermission
+            }
             _ => Self::Io,
         }
     }
@@ -74,7 +76,11 @@ mod tests {
     fn every_status_is_documented() {
         let design = include_str!("../DESIGN.md");
         for exit in Exit::ALL {
-            assert!(design.contains(&format!("| {} |", exit.code())), "operator/DESIGN.md lacks exit status {}", exit.code());
+            assert!(
+                design.contains(&format!("| {} |", exit.code())),
+                "operator/DESIGN.md lacks exit status {}",
+                exit.code()
+            );
         }
     }
 }

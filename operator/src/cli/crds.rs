@@ -38,7 +38,10 @@ pub fn crds(write: Option<&Path>) -> Result<(), Error> {
     let text = crd::definition_yaml()?;
     match write {
         None => {
-            let failed = |source| Error::Write { path: "standard output".into(), source };
+            let failed = |source| Error::Write {
+                path: "standard output".into(),
+                source,
+            };
             io::stdout().write_all(text.as_bytes()).map_err(failed)
         }
         Some(dir) => {

@@ -96,17 +96,24 @@ pub fn main() -> Exit {
         Err(error) => {
             // Help and version are no errors. If they can't be printed there is nowhere to say so.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
         }
     };
     match cli.command {
-        Command::NodeLauncher { config, node_binary } => match launch::become_node(&config, &node_binary) {
+        Command::NodeLauncher {
+            config,
+            node_binary,
+        } => match launch::become_node(&config, &node_binary) {
             Ok(never) => match never {},
-            Err(error) => fail(&error, error.exit()),
+            Err(error) => fail(&error, error.advice(), error.exit()),
         },
         Command::Crds { write } => match crds::crds(write.as_deref()) {
             Ok(()) => Exit::Ok,
-            Err(error) => fail(&error, error.exit()),
+            Err(error) => fail(&error, None, error.exit()),
         },
         Command::Local(local) => in_runtime(local),
     }
@@ -115,20 +122,36 @@ pub fn main() -> Exit {
 fn in_runtime(arguments: Local) -> Exit {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(local::Error::Signals).and_then(|runtime| runtime.block_on(local(arguments))) {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime
+        .map_err(local::Error::Signals)
+        .and_then(|runtime| runtime.block_on(local(arguments)))
+    {
         Ok(()) => Exit::Ok,
-        Err(error) => fail(&error, error.exit()),
+        Err(error) => fail(&error, error.advice(), error.exit()),
     }
 }
 
 async fn local(arguments: Local) -> Result<(), local::Error> {
-    let Local { command, file, dir, node_binary, any_ports } = arguments;
+    let Local {
+        command,
+        file,
+        dir,
+        node_binary,
+        any_ports,
+    } = arguments;
     match command {
         Some(LocalCommand::Status { dir, output }) => {
             let text = local::status::status(&dir, output).await?;
-            std::io::stdout().write_all(text.as_bytes()).map_err(local::Error::Output)
+            std::io::stdout()
+                .write_all(text.as_bytes())
+                .map_err(local::Error::Output)
         }
         Some(LocalCommand::Stop { dir }) => {
             local::stop::stop(&dir, |progress| eprintln!("{progress}")).await?;
@@ -141,15 +164,28 @@ async fn local(arguments: Local) -> Result<(), local::Error> {
             Ok(())
         }
         None => {
-            let ports = if any_ports { Preference::Any } else { Preference::WellKnown };
+            let ports = if any_ports {
+                Preference::Any
+            } else {
+                Preference::WellKnown
+            };
             let file = file.unwrap_or_default();
-            run::run(run::Arguments { file, dir, node_binary, ports }).await
+            run::run(run::Arguments {
+                file,
+                dir,
+                node_binary,
+                ports,
+            })
+            .await
         }
     }
 }
 
 /// One sentence, and the status that goes with it.
-fn fail(error: &dyn std::error::Error, exit: Exit) -> Exit {
-    eprintln!("kv-operator: {}", chain(error));
+fn fail(error: &dyn std::error::Error, advice: Option<&str>, exit: Exit) -> Exit {
+    let advice = advice
+        .map(|advice| format!("; {advice}"))
+        .unwrap_or_default();
+    eprintln!("kv-operator: {}{advice}", chain(error));
     exit
 }

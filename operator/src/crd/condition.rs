@@ -107,18 +107,38 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict that holds.
     pub fn yes(type_: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
-        Self { type_, holds: true, reason, message: message.into() }
+        Self {
+            type_,
+            holds: true,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// A verdict that does not hold.
     pub fn no(type_: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
-        Self { type_, holds: false, reason, message: message.into() }
+        Self {
+            type_,
+            holds: false,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// As a condition: the transition time stays that of `previous` unless the status differs.
     #[must_use]
-    pub fn into_condition(self, previous: &[Condition], generation: i64, now: Timestamp) -> Condition {
-        let Self { type_, holds, reason, message } = self;
+    pub fn into_condition(
+        self,
+        previous: &[Condition],
+        generation: i64,
+        now: Timestamp,
+    ) -> Condition {
+        let Self {
+            type_,
+            holds,
+            reason,
+            message,
+        } = self;
         let status = if holds { "True" } else { "False" };
         let before = find(previous, type_).filter(|before| before.status == status);
         let since = before.map_or(now, |before| before.last_transition_time.0);
@@ -153,19 +173,39 @@ mod tests {
     #[test]
     fn a_transition_time_changes_with_the_status_only() {
         let at = |second| Timestamp::from_second(second).expect("in range");
-        let first = Verdict::no(ConditionType::Ready, Reason::NotBootstrapped, "a").into_condition(&[], 1, at(1));
-        let second = Verdict::no(ConditionType::Ready, Reason::NodesNotUp, "b")
-            .into_condition(std::slice::from_ref(&first), 2, at(2));
-        assert_eq!((second.last_transition_time.0, second.reason.as_str()), (at(1), "NodesNotUp"));
-        let third = Verdict::yes(ConditionType::Ready, Reason::Serving, "c").into_condition(&[second], 2, at(3));
-        assert_eq!((third.last_transition_time.0, third.status.as_str()), (at(3), "True"));
+        let first = Verdict::no(ConditionType::Ready, Reason::NotBootstrapped, "a").into_condition(
+            &[],
+            1,
+            at(1),
+        );
+        let second = Verdict::no(ConditionType::Ready, Reason::NodesNotUp, "b").into_condition(
+            std::slice::from_ref(&first),
+            2,
+            at(2),
+        );
+        assert_eq!(
+            (second.last_transition_time.0, second.reason.as_str()),
+            (at(1), "NodesNotUp")
+        );
+        let third = Verdict::yes(ConditionType::Ready, Reason::Serving, "c").into_condition(
+            &[second],
+            2,
+            at(3),
+        );
+        assert_eq!(
+            (third.last_transition_time.0, third.status.as_str()),
+            (at(3), "True")
+        );
     }
 
     #[test]
     fn every_reason_is_explained_in_the_design() {
         let design = include_str!("../../DESIGN.md");
         for reason in Reason::ALL {
-            assert!(design.contains(&format!("`{reason}`")), "operator/DESIGN.md does not explain {reason}");
+            assert!(
+                design.contains(&format!("`{reason}`")),
+                "operator/DESIGN.md does not explain {reason}"
+            );
         }
     }
 }

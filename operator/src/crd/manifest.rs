@@ -25,7 +25,14 @@ impl Mistake {
     /// A mistake in the field at `path`, found in `text`.
     #[must_use]
     pub fn at(text: &str, path: &str, message: impl Into<String>, reason: Reason) -> Self {
-        locate(text, Violation { path: path.to_owned(), message: message.into(), reason })
+        locate(
+            text,
+            Violation {
+                path: path.to_owned(),
+                message: message.into(),
+                reason,
+            },
+        )
     }
 }
 
@@ -71,12 +78,29 @@ struct Metadata {
 /// Every rule that is broken; or, where the text can't be read as a `KvCluster` at all, the first reason for it.
 pub fn parse(text: &str, old: Option<&KvCluster>) -> Result<KvCluster, Vec<Mistake>> {
     let manifest = read(text).map_err(|mistake| vec![mistake])?;
-    let Manifest { _api_version: _, _kind: _, metadata, spec } = manifest;
-    let Metadata { name, namespace, labels, annotations } = metadata;
+    let Manifest {
+        _api_version: _,
+        _kind: _,
+        metadata,
+        spec,
+    } = manifest;
+    let Metadata {
+        name,
+        namespace,
+        labels,
+        annotations,
+    } = metadata;
     let mut broken: Vec<Violation> = rules::name_violation(&name).into_iter().collect();
-    if let Some(old) = old.and_then(|old| old.metadata.name.as_deref()).filter(|&old| old != name) {
+    if let Some(old) = old
+        .and_then(|old| old.metadata.name.as_deref())
+        .filter(|&old| old != name)
+    {
         let message = format!("can't change from {old:?} to {name:?}: a cluster keeps its name");
-        broken.push(Violation { path: "metadata.name".into(), message, reason: Reason::ChangeNotSupported });
+        broken.push(Violation {
+            path: "metadata.name".into(),
+            message,
+            reason: Reason::ChangeNotSupported,
+        });
     }
     broken.extend(rules::violations(&spec, old.map(|old| &old.spec)));
     if broken.is_empty() {
@@ -86,13 +110,19 @@ pub fn parse(text: &str, old: Option<&KvCluster>) -> Result<KvCluster, Vec<Mista
         cluster.metadata.annotations = annotations;
         return Ok(cluster);
     }
-    Err(broken.into_iter().map(|violation| locate(text, violation)).collect())
+    Err(broken
+        .into_iter()
+        .map(|violation| locate(text, violation))
+        .collect())
 }
 
 fn read(text: &str) -> Result<Manifest, Mistake> {
     let header: Option<Header> = serde_yaml::from_str(text).map_err(|error| from_yaml(&error))?;
     let Some(header) = header else {
-        return Err(invalid(None, "the file is empty; it needs apiVersion, kind, metadata and spec"));
+        return Err(invalid(
+            None,
+            "the file is empty; it needs apiVersion, kind, metadata and spec",
+        ));
     };
     let expected = format!("{GROUP}/{VERSION}");
     check_header(text, "apiVersion", header.api_version, &expected)?;
@@ -100,24 +130,49 @@ fn read(text: &str) -> Result<Manifest, Mistake> {
     serde_yaml::from_str(text).map_err(|error| from_yaml(&error))
 }
 
-fn check_header(text: &str, field: &str, got: Option<String>, expected: &str) -> Result<(), Mistake> {
+fn check_header(
+    text: &str,
+    field: &str,
+    got: Option<String>,
+    expected: &str,
+) -> Result<(), Mistake> {
     match got {
         Some(got) if got == expected => Ok(()),
-        Some(got) => Err(invalid(line_of(text, &[field]), format!("{field}: must be {expected}, got {got}"))),
-        None => Err(invalid(Some(1), format!("{field}: is missing, must be {expected}"))),
+        Some(got) => Err(invalid(
+            line_of(text, &[field]),
+            format!("{field}: must be {expected}, got {got}"),
+        )),
+        None => Err(invalid(
+            Some(1),
+            format!("{field}: is missing, must be {expected}"),
+        )),
     }
 }
 
 fn invalid(line: Option<usize>, message: impl Into<String>) -> Mistake {
-    Mistake { line, message: message.into(), reason: Reason::InvalidSpec }
+    Mistake {
+        line,
+        message: message.into(),
+        reason: Reason::InvalidSpec,
+    }
 }
 
 fn locate(text: &str, violation: Violation) -> Mistake {
-    let Violation { path, message, reason } = violation;
+    let Violation {
+        path,
+        message,
+        reason,
+    } = violation;
     let segments: Vec<&str> = path.split('.').collect();
     // A field that is not there is missed where its parent stands.
-    let line = (1..=segments.len()).rev().find_map(|depth| line_of(text, &segments[..depth]));
-    Mistake { line, message: format!("{path}: {message}"), reason }
+    let line = (1..=segments.len())
+        .rev()
+        .find_map(|depth| line_of(text, &segments[..depth]));
+    Mistake {
+        line,
+        message: format!("{path}: {message}"),
+        reason,
+    }
 }
 
 /// serde_yaml's words, without the position that stands before them.
@@ -128,14 +183,21 @@ fn from_yaml(error: &serde_yaml::Error) -> Mistake {
         let position = format!(" at line {} column {}", location.line(), location.column());
         message = message.replace(&position, "");
     }
-    let plain = message.replace("expected i32", "expected a whole number").replace("expected struct ", "expected ");
+    let plain = message
+        .replace("expected i32", "expected a whole number")
+        .replace("expected struct ", "expected ");
     invalid(line, plain)
 }
 
 /// The line of the value at a path, or of its key's mapping.
 fn line_of(text: &str, path: &[&str]) -> Option<usize> {
-    let error = Find { path }.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
-    error.to_string().contains(FOUND).then(|| error.location().map(|location| location.line()))?
+    let error = Find { path }
+        .deserialize(serde_yaml::Deserializer::from_str(text))
+        .err()?;
+    error
+        .to_string()
+        .contains(FOUND)
+        .then(|| error.location().map(|location| location.line()))?
 }
 
 const FOUND: &str = "ringkv-field-found";
@@ -159,7 +221,11 @@ impl<'de> Visitor<'de> for Find<'_> {
 
     // At the end of the path whatever is there is "not what was expected", and the error tells where.
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.path.is_empty() { FOUND } else { "a mapping" })
+        f.write_str(if self.path.is_empty() {
+            FOUND
+        } else {
+            "a mapping"
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -181,26 +247,46 @@ impl<'de> Visitor<'de> for Find<'_> {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "apiVersion: ringkv.dev/v1alpha1\nkind: KvCluster\nmetadata:\n  name: rides\n";
+    const HEAD: &str =
+        "apiVersion: ringkv.dev/v1alpha1\nkind: KvCluster\nmetadata:\n  name: rides\n";
 
     fn mistakes(text: &str) -> Vec<String> {
-        parse(text, None).expect_err("refused").iter().map(ToString::to_string).collect()
+        parse(text, None)
+            .expect_err("refused")
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
     fn the_least_there_can_be_is_read() {
         let cluster = parse(&format!("{HEAD}spec: {{nodes: 3}}\n"), None).expect("valid");
-        assert_eq!((cluster.spec.nodes, cluster.spec.replication_factor()), (3, 3));
+        assert_eq!(
+            (cluster.spec.nodes, cluster.spec.replication_factor()),
+            (3, 3)
+        );
         assert_eq!(cluster.metadata.name.as_deref(), Some("rides"));
     }
 
     #[test]
     fn every_mistake_has_its_line_and_path() {
         let cases = [
-            ("spec:\n  nodes: 0\n", "6: spec.nodes: must be at least 1, got 0"),
-            ("spec:\n\n  nodes: 2000\n", "7: spec.nodes: must be at most 1000, got 2000"),
-            ("spec: {nodes: 0}\n", "5: spec.nodes: must be at least 1, got 0"),
-            ("spec:\n  nodes: three\n", "6: spec.nodes: invalid type: string \"three\", expected a whole number"),
+            (
+                "spec:\n  nodes: 0\n",
+                "6: spec.nodes: must be at least 1, got 0",
+            ),
+            (
+                "spec:\n\n  nodes: 2000\n",
+                "7: spec.nodes: must be at most 1000, got 2000",
+            ),
+            (
+                "spec: {nodes: 0}\n",
+                "5: spec.nodes: must be at least 1, got 0",
+            ),
+            (
+                "spec:\n  nodes: three\n",
+                "6: spec.nodes: invalid type: string \"three\", expected a whole number",
+            ),
             (
                 "spec:\n  nodes: 1\n  zones:\n    - a\n    - B\n",
                 "8: spec.zones: must be DNS labels: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends",
@@ -219,36 +305,64 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused_with_its_path_and_line() {
         let cases = [
-            ("spec:\n  nodes: 3\n  node: 4\n", "7: spec: unknown field `node`"),
-            ("spec:\n  nodes: 3\n  auth:\n    mode: None\n    keys: 1\n", "9: spec.auth: unknown field `keys`"),
-            ("spec:\n  nodes: 3\nstatsu: 1\n", "7: unknown field `statsu`"),
+            (
+                "spec:\n  nodes: 3\n  node: 4\n",
+                "7: spec: unknown field `node`",
+            ),
+            (
+                "spec:\n  nodes: 3\n  auth:\n    mode: None\n    keys: 1\n",
+                "9: spec.auth: unknown field `keys`",
+            ),
+            (
+                "spec:\n  nodes: 3\nstatsu: 1\n",
+                "7: unknown field `statsu`",
+            ),
         ];
         for (body, expected) in cases {
             let found = mistakes(&format!("{HEAD}{body}"));
-            assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?} should start with {expected}");
+            assert!(
+                found.len() == 1 && found[0].starts_with(expected),
+                "{found:?} should start with {expected}"
+            );
         }
     }
 
     #[test]
     fn a_wrong_head_is_told_first() {
-        assert_eq!(mistakes("kind: KvCluster\n"), ["1: apiVersion: is missing, must be ringkv.dev/v1alpha1"]);
+        assert_eq!(
+            mistakes("kind: KvCluster\n"),
+            ["1: apiVersion: is missing, must be ringkv.dev/v1alpha1"]
+        );
         assert_eq!(
             mistakes("apiVersion: ringkv.dev/v1alpha1\nkind: KvTable\n"),
             ["2: kind: must be KvCluster, got KvTable"]
         );
-        assert_eq!(mistakes(""), [" the file is empty; it needs apiVersion, kind, metadata and spec"]);
+        assert_eq!(
+            mistakes(""),
+            [" the file is empty; it needs apiVersion, kind, metadata and spec"]
+        );
         assert!(mistakes("a: [\n").len() == 1);
     }
 
     #[test]
     fn a_change_that_is_not_supported_says_so() {
         let old = parse(&format!("{HEAD}spec: {{nodes: 3}}\n"), None).expect("valid");
-        let changed = parse(&format!("{HEAD}spec:\n  nodes: 5\n"), Some(&old)).expect_err("refused");
+        let changed =
+            parse(&format!("{HEAD}spec:\n  nodes: 5\n"), Some(&old)).expect_err("refused");
         assert_eq!(changed.len(), 1);
-        assert_eq!((changed[0].line, changed[0].reason), (Some(6), Reason::ChangeNotSupported));
+        assert_eq!(
+            (changed[0].line, changed[0].reason),
+            (Some(6), Reason::ChangeNotSupported)
+        );
         let same = format!("{HEAD}spec:\n  nodes: 3\n  replicationFactor: 3\n");
-        assert!(parse(&same, Some(&old)).is_ok(), "the default spelt out is no change");
+        assert!(
+            parse(&same, Some(&old)).is_ok(),
+            "the default spelt out is no change"
+        );
         let renamed = same.replace("rides", "walks");
-        assert_eq!(parse(&renamed, Some(&old)).expect_err("refused")[0].line, Some(4));
+        assert_eq!(
+            parse(&renamed, Some(&old)).expect_err("refused")[0].line,
+            Some(4)
+        );
     }
 }

@@ -29,7 +29,10 @@ pub const FILE_NAME: &str = "ringkv.dev_kvclusters.yaml";
 pub fn definition() -> CustomResourceDefinition {
     let mut crd = KvCluster::crd();
     for version in &mut crd.spec.versions {
-        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let schema = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut());
         if let Some(root) = schema {
             add_rules(root);
         }
@@ -43,14 +46,20 @@ pub fn definition() -> CustomResourceDefinition {
 /// None in practice: the definition is made of plain maps, lists and strings.
 pub fn definition_yaml() -> Result<String, serde_yaml::Error> {
     let yaml = serde_yaml::to_string(&definition())?;
-    Ok(format!("# Made by `kv-operator crds --write crds`; change operator/src/crd instead.\n{yaml}"))
+    Ok(format!(
+        "# Made by `kv-operator crds --write crds`; change operator/src/crd instead.\n{yaml}"
+    ))
 }
 
 fn add_rules(root: &mut JSONSchemaProps) {
     root.x_kubernetes_validations = Some(vec![rules::name_rule()]);
-    let spec = root.properties.as_mut().and_then(|properties| properties.get_mut("spec"));
+    let spec = root
+        .properties
+        .as_mut()
+        .and_then(|properties| properties.get_mut("spec"));
     if let Some(spec) = spec {
-        spec.x_kubernetes_validations = Some(rules::RULES.iter().map(rules::Rule::to_cel).collect());
+        spec.x_kubernetes_validations =
+            Some(rules::RULES.iter().map(rules::Rule::to_cel).collect());
     }
 }
 
@@ -60,7 +69,10 @@ mod tests {
 
     #[test]
     fn the_file_in_crds_is_the_definition() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/ringkv.dev_kvclusters.yaml");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../crds/ringkv.dev_kvclusters.yaml"
+        );
         let file = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             file == definition_yaml().expect("definition serializes"),
@@ -73,15 +85,26 @@ mod tests {
         fn walk(path: &str, schema: &JSONSchemaProps, bare: &mut Vec<String>) {
             for (name, property) in schema.properties.iter().flatten() {
                 let path = format!("{path}.{name}");
-                if property.description.as_ref().is_none_or(|text| !text.contains(' ')) {
+                if property
+                    .description
+                    .as_ref()
+                    .is_none_or(|text| !text.contains(' '))
+                {
                     bare.push(path.clone());
                 }
                 walk(&path, property, bare);
             }
         }
         let crd = definition();
-        let root = crd.spec.versions[0].schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref());
-        let properties = root.expect("schema").properties.as_ref().expect("properties");
+        let root = crd.spec.versions[0]
+            .schema
+            .as_ref()
+            .and_then(|s| s.open_api_v3_schema.as_ref());
+        let properties = root
+            .expect("schema")
+            .properties
+            .as_ref()
+            .expect("properties");
         let mut bare = Vec::new();
         for name in ["spec", "status"] {
             walk(name, &properties[name], &mut bare);
@@ -101,7 +124,10 @@ mod tests {
             }
         }
         let crd = definition();
-        let root = crd.spec.versions[0].schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref());
+        let root = crd.spec.versions[0]
+            .schema
+            .as_ref()
+            .and_then(|s| s.open_api_v3_schema.as_ref());
         walk("", root.expect("schema"));
     }
 }

@@ -89,7 +89,10 @@ pub const RULES: &[Rule] = &[
         cel: "!has(self.replicationFactor) || self.replicationFactor <= 7",
         message: "must be at most 7",
         got: Some(GOT_FACTOR),
-        check: Check::Spec(|spec| spec.replication_factor.is_none_or(|factor| factor <= REPLICATION_FACTOR_MAX)),
+        check: Check::Spec(|spec| {
+            spec.replication_factor
+                .is_none_or(|factor| factor <= REPLICATION_FACTOR_MAX)
+        }),
     },
     Rule {
         field: "replicationFactor",
@@ -97,10 +100,19 @@ pub const RULES: &[Rule] = &[
         message: "must be at most spec.nodes, since every copy needs a node of its own",
         got: Some(Got {
             cel: "string(self.replicationFactor) + ' copies for ' + string(self.nodes) + ' nodes'",
-            here: |spec| format!("{} copies for {} nodes", spec.replication_factor(), spec.nodes),
+            here: |spec| {
+                format!(
+                    "{} copies for {} nodes",
+                    spec.replication_factor(),
+                    spec.nodes
+                )
+            },
         }),
         check: Check::Spec(|spec| {
-            spec.nodes < 1 || spec.replication_factor.is_none_or(|factor| factor <= spec.nodes)
+            spec.nodes < 1
+                || spec
+                    .replication_factor
+                    .is_none_or(|factor| factor <= spec.nodes)
         }),
     },
     Rule {
@@ -126,7 +138,9 @@ pub const RULES: &[Rule] = &[
               zone.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",
         message: "must be DNS labels: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends",
         got: None,
-        check: Check::Spec(|spec| zones(spec).is_none_or(|zones| zones.iter().all(|zone| is_label(zone)))),
+        check: Check::Spec(|spec| {
+            zones(spec).is_none_or(|zones| zones.iter().all(|zone| is_label(zone)))
+        }),
     },
     Rule {
         field: "zones",
@@ -135,7 +149,10 @@ pub const RULES: &[Rule] = &[
         got: None,
         check: Check::Spec(|spec| {
             zones(spec).is_none_or(|zones| {
-                zones.iter().enumerate().all(|(index, zone)| !zones[..index].contains(zone))
+                zones
+                    .iter()
+                    .enumerate()
+                    .all(|(index, zone)| !zones[..index].contains(zone))
             })
         }),
     },
@@ -145,7 +162,9 @@ pub const RULES: &[Rule] = &[
         message: "must name the Secret in secretName when mode is Secret",
         got: None,
         check: Check::Spec(|spec| {
-            spec.auth.as_ref().is_none_or(|auth| auth.mode != AuthMode::Secret || auth.secret_name.is_some())
+            spec.auth
+                .as_ref()
+                .is_none_or(|auth| auth.mode != AuthMode::Secret || auth.secret_name.is_some())
         }),
     },
     Rule {
@@ -154,7 +173,9 @@ pub const RULES: &[Rule] = &[
         message: "must not have a secretName when mode is None",
         got: None,
         check: Check::Spec(|spec| {
-            spec.auth.as_ref().is_none_or(|auth| auth.mode != AuthMode::None || auth.secret_name.is_none())
+            spec.auth
+                .as_ref()
+                .is_none_or(|auth| auth.mode != AuthMode::None || auth.secret_name.is_none())
         }),
     },
     Rule {
@@ -185,9 +206,14 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-const GOT_NODES: Got = Got { cel: "string(self.nodes)", here: |spec| spec.nodes.to_string() };
-const GOT_FACTOR: Got =
-    Got { cel: "string(self.replicationFactor)", here: |spec| spec.replication_factor().to_string() };
+const GOT_NODES: Got = Got {
+    cel: "string(self.nodes)",
+    here: |spec| spec.nodes.to_string(),
+};
+const GOT_FACTOR: Got = Got {
+    cel: "string(self.replicationFactor)",
+    here: |spec| spec.replication_factor().to_string(),
+};
 
 impl Rule {
     /// The rule for the API server.
@@ -197,7 +223,10 @@ impl Rule {
         ValidationRule {
             rule: self.cel.to_owned(),
             message: Some(self.message.to_owned()),
-            message_expression: self.got.as_ref().map(|got| format!("'{text}, got ' + {}", got.cel)),
+            message_expression: self
+                .got
+                .as_ref()
+                .map(|got| format!("'{text}, got ' + {}", got.cel)),
             field_path: Some(format!(".{}", self.field)),
             ..ValidationRule::default()
         }
@@ -212,7 +241,11 @@ impl Rule {
             Check::Spec(_) => Reason::InvalidSpec,
             Check::Change(_) => Reason::ChangeNotSupported,
         };
-        Violation { path: format!("spec.{}", self.field), message, reason }
+        Violation {
+            path: format!("spec.{}", self.field),
+            message,
+            reason,
+        }
     }
 }
 
@@ -223,10 +256,15 @@ pub fn violations(new: &KvClusterSpec, old: Option<&KvClusterSpec>) -> Vec<Viola
         Check::Spec(check) => !check(new),
         Check::Change(check) => old.is_some_and(|old| !check(new, old)),
     };
-    RULES.iter().filter(breaks).map(|rule| rule.violation(new)).collect()
+    RULES
+        .iter()
+        .filter(breaks)
+        .map(|rule| rule.violation(new))
+        .collect()
 }
 
-const NAME_MESSAGE: &str = "must be a DNS label of at most 40 characters: a-z, 0-9 and '-', a letter first, no '-' last";
+const NAME_MESSAGE: &str =
+    "must be a DNS label of at most 40 characters: a-z, 0-9 and '-', a letter first, no '-' last";
 
 /// The rule on `metadata.name`; it stands at the root of the object.
 #[must_use]
@@ -241,9 +279,15 @@ pub fn name_rule() -> ValidationRule {
 /// What is wrong with a cluster's name.
 #[must_use]
 pub fn name_violation(name: &str) -> Option<Violation> {
-    let fits = name.len() <= NAME_CHARS_MAX && is_label(name) && name.starts_with(|c: char| c.is_ascii_lowercase());
+    let fits = name.len() <= NAME_CHARS_MAX
+        && is_label(name)
+        && name.starts_with(|c: char| c.is_ascii_lowercase());
     let message = format!("{NAME_MESSAGE}, got {name:?}");
-    (!fits).then(|| Violation { path: "metadata.name".into(), message, reason: Reason::InvalidSpec })
+    (!fits).then(|| Violation {
+        path: "metadata.name".into(),
+        message,
+        reason: Reason::InvalidSpec,
+    })
 }
 
 fn zones(spec: &KvClusterSpec) -> Option<&[String]> {

@@ -109,6 +109,7 @@ impl KvClusterSpec {
     /// The number of copies, default included.
     #[must_use]
     pub fn replication_factor(&self) -> i32 {
-        self.replication_factor.unwrap_or_else(|| self.nodes.min(REPLICATION_FACTOR_DEFAULT))
+        self.replication_factor
+            .unwrap_or_else(|| self.nodes.min(REPLICATION_FACTOR_DEFAULT))
     }
 }

@@ -69,12 +69,27 @@ pub enum Error {
 }
 
 impl Error {
+    /// What to do, where the text does not say it yet.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Platform(error) | Self::Reconcile(reconcile::Error::Observe(error)) => {
+                error.advice()
+            }
+            _ => None,
+        }
+    }
+
     /// The exit status that ends the program with this error.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Platform(error) | Self::Reconcile(reconcile::Error::Observe(error)) => error.exit(),
-            Self::Reconcile(reconcile::Error::Validate(_)) | Self::Mistakes { .. } => Exit::DataError,
+            Self::Platform(error) | Self::Reconcile(reconcile::Error::Observe(error)) => {
+                error.exit()
+            }
+            Self::Reconcile(reconcile::Error::Validate(_)) | Self::Mistakes { .. } => {
+                Exit::DataError
+            }
             Self::NoFile { .. } => Exit::NoInput,
             Self::Signals(_) => Exit::System,
             Self::NotConfirmed { .. } => Exit::Usage,
@@ -87,6 +102,9 @@ impl Error {
 }
 
 fn lines(file: &std::path::Path, mistakes: &[Mistake]) -> String {
-    let lines: Vec<String> = mistakes.iter().map(|mistake| format!("{}:{mistake}", file.display())).collect();
+    let lines: Vec<String> = mistakes
+        .iter()
+        .map(|mistake| format!("{}:{mistake}", file.display()))
+        .collect();
     lines.join("\n")
 }

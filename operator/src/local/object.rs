@@ -1,7 +1,7 @@
 //! `status.json`: the `KvCluster` as an API server would hold it: spec in force, generation, status. Written on change only.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::crd::{KvCluster, KvClusterStatus};
 use crate::platform::local::Error;
@@ -22,7 +22,9 @@ impl Store {
     pub fn open(dir: Dir) -> Result<Self, Error> {
         let path = dir.status();
         let object = match read_file(&path)? {
-            Some(text) => Some(serde_json::from_str(&text).map_err(|source| Error::Damaged { path, source })?),
+            Some(text) => Some(
+                serde_json::from_str(&text).map_err(|source| Error::Damaged { path, source })?,
+            ),
             None => None,
         };
         Ok(Self { dir, object })
@@ -44,8 +46,9 @@ impl Store {
         let changed = old.is_none_or(|old| old.spec != next.spec);
         let generation = old.and_then(|old| old.metadata.generation).unwrap_or(0);
         next.metadata.generation = Some(generation + i64::from(changed));
-        next.metadata.creation_timestamp =
-            old.and_then(|old| old.metadata.creation_timestamp.clone()).or(Some(Time(seconds(now))));
+        next.metadata.creation_timestamp = old
+            .and_then(|old| old.metadata.creation_timestamp.clone())
+            .or(Some(Time(seconds(now))));
         next.status = old.and_then(|old| old.status.clone());
         self.put(next)?;
         Ok(changed)
@@ -56,7 +59,9 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn set_status(&mut self, status: KvClusterStatus) -> Result<(), Error> {
-        let Some(old) = &self.object else { return Ok(()) };
+        let Some(old) = &self.object else {
+            return Ok(());
+        };
         let mut next = old.clone();
         next.status = Some(status);
         self.put(next)
@@ -67,7 +72,10 @@ impl Store {
             return Ok(());
         }
         let path = self.dir.status();
-        let damaged = |source| Error::Damaged { path: path.clone(), source };
+        let damaged = |source| Error::Damaged {
+            path: path.clone(),
+            source,
+        };
         let text = serde_json::to_vec_pretty(&next).map_err(damaged)?;
         write_file(&path, &text)?;
         self.object = Some(next);
@@ -98,12 +106,22 @@ mod tests {
         let mut store = Store::open(dir.clone()).expect("empty");
         let now = Timestamp::from_second(1_700_000_000).expect("in range");
         assert!(store.apply(cluster("{nodes: 3}"), now).expect("applied"));
-        let status = KvClusterStatus { nodes_up: 3, ..KvClusterStatus::default() };
+        let status = KvClusterStatus {
+            nodes_up: 3,
+            ..KvClusterStatus::default()
+        };
         store.set_status(status.clone()).expect("kept");
         let mut store = Store::open(dir).expect("read");
         assert!(!store.apply(cluster("{nodes: 3}"), now).expect("applied"));
-        assert!(store.apply(cluster("{nodes: 3, auth: {mode: None}}"), now).expect("applied"));
+        assert!(
+            store
+                .apply(cluster("{nodes: 3, auth: {mode: None}}"), now)
+                .expect("applied")
+        );
         let object = store.get().expect("there");
-        assert_eq!((object.metadata.generation, object.status.as_ref()), (Some(2), Some(&status)));
+        assert_eq!(
+            (object.metadata.generation, object.status.as_ref()),
+            (Some(2), Some(&status))
+        );
     }
 }

@@ -23,11 +23,11 @@ use crate::crd::condition::{self, ConditionType, Reason};
 use crate::crd::manifest::{self, Mistake};
 use crate::crd::{AuthMode, KvCluster, KvClusterStatus};
 use crate::dataplane::AdminClients;
+use crate::platform::Platform;
 use crate::platform::local::dir::{Dir, Lock};
 use crate::platform::local::launch::Programs;
 use crate::platform::local::ports::Preference;
 use crate::platform::local::{self, LocalPlatform, Options, identity, tls};
-use crate::platform::Platform;
 use crate::reconcile;
 use crate::reconcile::status::Refused;
 
@@ -120,7 +120,12 @@ struct Operator {
 
 impl Operator {
     fn open(arguments: Arguments) -> Result<Self, Error> {
-        let Arguments { file, dir, node_binary, ports } = arguments;
+        let Arguments {
+            file,
+            dir,
+            node_binary,
+            ports,
+        } = arguments;
         let text = read(&file)?;
         let object = parse(&file, &text, None)?;
         let name = object.metadata.name.clone().unwrap_or_default();
@@ -132,7 +137,11 @@ impl Operator {
         // What may not change is checked against what is in force.
         let object = parse(&file, &text, store.get())?;
         store.apply(object, Timestamp::now())?;
-        let options = Options { cluster_name: name.clone(), programs, ports };
+        let options = Options {
+            cluster_name: name.clone(),
+            programs,
+            ports,
+        };
         let terminal = Terminal::new();
         terminal.say(&format!("cluster {name} in {}", dir.root().display()));
         Ok(Self {
@@ -155,8 +164,14 @@ impl Operator {
         let file = self.file.display().to_string();
         let (reason, message) = match self.watch.look() {
             Change::None => return Ok(()),
-            Change::Gone => (Reason::InvalidSpec, format!("{file} is gone; the cluster stays as it is")),
-            Change::Unreadable(error) => (Reason::InvalidSpec, format!("{file} can't be read: {error}")),
+            Change::Gone => (
+                Reason::InvalidSpec,
+                format!("{file} is gone; the cluster stays as it is"),
+            ),
+            Change::Unreadable(error) => (
+                Reason::InvalidSpec,
+                format!("{file} can't be read: {error}"),
+            ),
             Change::Text(text) => match parse(&self.file, &text, self.store.get()) {
                 Ok(object) => {
                     let was_refused = self.refused.take().is_some();
@@ -171,7 +186,8 @@ impl Operator {
                 Err(error) => (reason_of(&error), error.to_string()),
             },
         };
-        self.terminal.say(&format!("{message}\nthe cluster stays as it is"));
+        self.terminal
+            .say(&format!("{message}\nthe cluster stays as it is"));
         self.refused = Some(Refused { reason, message });
         self.last_round = None;
         Ok(())
@@ -185,10 +201,18 @@ impl Operator {
 
     async fn round(&mut self) -> Result<(), Error> {
         self.last_round = Some(Instant::now());
-        let Some(object) = self.store.get().cloned() else { return Ok(()) };
+        let Some(object) = self.store.get().cloned() else {
+            return Ok(());
+        };
         let now = seconds(Timestamp::now());
-        let result =
-            reconcile::round(&mut self.platform, &mut self.dataplane, &object, self.refused.as_ref(), now).await;
+        let result = reconcile::round(
+            &mut self.platform,
+            &mut self.dataplane,
+            &object,
+            self.refused.as_ref(),
+            now,
+        )
+        .await;
         for event in self.platform.take_events() {
             self.terminal.event(&event);
         }
@@ -201,7 +225,8 @@ impl Operator {
     }
 
     async fn stop(mut self, signals: &mut Signals) -> Result<(), Error> {
-        self.terminal.say("stopping all nodes; once more to leave at once");
+        self.terminal
+            .say("stopping all nodes; once more to leave at once");
         let terminal = &self.terminal;
         let left = tokio::select! {
             biased;
@@ -214,30 +239,49 @@ impl Operator {
         self.terminal.close();
         if left {
             let inventory = self.platform.observe().await?;
-            let nodes = shutdown::running(&inventory).iter().map(|node| node.name.clone()).collect();
-            return Err(Error::Interrupted { nodes, dir: self.dir.root().to_owned() });
+            let nodes = shutdown::running(&inventory)
+                .iter()
+                .map(|node| node.name.clone())
+                .collect();
+            return Err(Error::Interrupted {
+                nodes,
+                dir: self.dir.root().to_owned(),
+            });
         }
         if let Some(object) = self.store.get().cloned() {
             let after = status::look(&self.dir, &object).await?;
             self.store.set_status(after)?;
         }
-        self.terminal.say(&format!("stopped; the data stay in {}", self.dir.root().display()));
+        self.terminal.say(&format!(
+            "stopped; the data stay in {}",
+            self.dir.root().display()
+        ));
         Ok(())
     }
 }
 
 fn read(file: &Path) -> Result<String, Error> {
     std::fs::read_to_string(file).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::NoFile { file: file.to_owned() },
+        std::io::ErrorKind::NotFound => Error::NoFile {
+            file: file.to_owned(),
+        },
         _ => local::Error::io("read", file)(error).into(),
     })
 }
 
 /// Reads the file, with what the local platform has no means for on top of the rules of the CRD.
 fn parse(file: &Path, text: &str, old: Option<&KvCluster>) -> Result<KvCluster, Error> {
-    let refused = |mistakes| Error::Mistakes { file: file.to_owned(), mistakes };
+    let refused = |mistakes| Error::Mistakes {
+        file: file.to_owned(),
+        mistakes,
+    };
     let object = manifest::parse(text, old).map_err(refused)?;
-    if object.spec.auth.as_ref().is_some_and(|auth| auth.mode == AuthMode::Secret) {
+    if object
+        .spec
+        .auth
+        .as_ref()
+        .is_some_and(|auth| auth.mode == AuthMode::Secret)
+    {
         let message = "must be None on the local platform, which has no Secrets; it listens on this machine only, got Secret";
         let mistake = Mistake::at(text, "spec.auth.mode", message, Reason::InvalidSpec);
         return Err(refused(vec![mistake]));
@@ -247,20 +291,30 @@ fn parse(file: &Path, text: &str, old: Option<&KvCluster>) -> Result<KvCluster, 
 
 fn reason_of(error: &Error) -> Reason {
     match error {
-        Error::Mistakes { mistakes, .. } => mistakes.first().map_or(Reason::InvalidSpec, |mistake| mistake.reason),
+        Error::Mistakes { mistakes, .. } => mistakes
+            .first()
+            .map_or(Reason::InvalidSpec, |mistake| mistake.reason),
         _ => Reason::InvalidSpec,
     }
 }
 
 fn default_dir(file: &Path, name: &str) -> PathBuf {
-    file.parent().unwrap_or(Path::new("")).join(".ringkv").join(name)
+    file.parent()
+        .unwrap_or(Path::new(""))
+        .join(".ringkv")
+        .join(name)
 }
 
 fn check_owner(dir: &Dir, name: &str) -> Result<(), Error> {
     match identity::read(&dir.identity())? {
         Some(identity) if identity.name != name => {
             let dir = dir.root().to_owned();
-            Err(local::Error::OtherCluster { dir, found: identity.name, wanted: name.to_owned() }.into())
+            Err(local::Error::OtherCluster {
+                dir,
+                found: identity.name,
+                wanted: name.to_owned(),
+            }
+            .into())
         }
         _ => Ok(()),
     }

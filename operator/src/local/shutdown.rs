@@ -33,7 +33,10 @@ impl fmt::Display for Progress {
             Self::Ended(name) => write!(f, "{name}: stopped"),
             Self::Killed(name) => {
                 let seconds = GRACE.as_secs();
-                write!(f, "{name}: did not stop in {seconds} s, ended by force; it recovers at its next start")
+                write!(
+                    f,
+                    "{name}: did not stop in {seconds} s, ended by force; it recovers at its next start"
+                )
             }
         }
     }
@@ -42,7 +45,11 @@ impl fmt::Display for Progress {
 /// The nodes whose processes are there.
 #[must_use]
 pub fn running(inventory: &Inventory) -> Vec<&NodeObject> {
-    inventory.nodes.values().filter(|node| node.presence != Presence::Absent).collect()
+    inventory
+        .nodes
+        .values()
+        .filter(|node| node.presence != Presence::Absent)
+        .collect()
 }
 
 /// Stops all nodes. May be dropped at any time and begun again.
@@ -57,8 +64,9 @@ pub async fn stop_all(
     loop {
         let inventory = platform.observe().await?;
         // One that started since the last look is found by the next one.
-        let Some((id, name)) =
-            running(&inventory).last().map(|node| (node.id, node.name.clone()))
+        let Some((id, name)) = running(&inventory)
+            .last()
+            .map(|node| (node.id, node.name.clone()))
         else {
             return Ok(());
         };
@@ -79,7 +87,11 @@ async fn stop(
     let mut is_killed = false;
     loop {
         let inventory = platform.observe().await?;
-        if inventory.nodes.get(&id).is_none_or(|node| node.presence == Presence::Absent) {
+        if inventory
+            .nodes
+            .get(&id)
+            .is_none_or(|node| node.presence == Presence::Absent)
+        {
             report(Progress::Ended(name.to_owned()));
             return Ok(());
         }

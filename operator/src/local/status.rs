@@ -33,7 +33,9 @@ pub async fn status(dir: &Path, format: Format) -> Result<String, Error> {
     let (dir, mut object) = open(dir)?;
     object.status = Some(look(&dir, &object).await?);
     match format {
-        Format::Json => serde_json::to_string_pretty(&object).map(|text| text + "\n").map_err(Error::Json),
+        Format::Json => serde_json::to_string_pretty(&object)
+            .map(|text| text + "\n")
+            .map_err(Error::Json),
         Format::Yaml => serde_yaml::to_string(&object).map_err(Error::Yaml),
         Format::Table => Ok(table(&object)),
     }
@@ -41,9 +43,13 @@ pub async fn status(dir: &Path, format: Format) -> Result<String, Error> {
 
 /// The object of a directory.
 pub(super) fn open(root: &Path) -> Result<(Dir, KvCluster), Error> {
-    let none = || local::Error::NoCluster { dir: root.to_owned() };
+    let none = || local::Error::NoCluster {
+        dir: root.to_owned(),
+    };
     let dir = Dir::open(root).map_err(|error| match error {
-        local::Error::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => none(),
+        local::Error::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            none()
+        }
         error => error,
     })?;
     let object = Store::open(dir.clone())?.get().cloned().ok_or_else(none)?;
@@ -60,13 +66,31 @@ pub(super) async fn look(dir: &Dir, object: &KvCluster) -> Result<KvClusterStatu
 
 fn table(object: &KvCluster) -> String {
     let mut text = String::new();
-    let Some(status) = &object.status else { return text };
+    let Some(status) = &object.status else {
+        return text;
+    };
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let id = status.cluster_id.as_deref().unwrap_or("not chosen yet");
     // Writing to a String does not fail.
-    let _ = writeln!(text, "cluster {name}, id {id}, {} of {} nodes up", status.nodes_up, object.spec.nodes);
+    let _ = writeln!(
+        text,
+        "cluster {name}, id {id}, {} of {} nodes up",
+        status.nodes_up, object.spec.nodes
+    );
     let none = String::from("-");
-    let mut rows = vec![["NAME", "ZONE", "STATE", "ENDPOINT", "SHARE", "LEADERS", "PARTITIONS", "PID"].map(String::from)];
+    let mut rows = vec![
+        [
+            "NAME",
+            "ZONE",
+            "STATE",
+            "ENDPOINT",
+            "SHARE",
+            "LEADERS",
+            "PARTITIONS",
+            "PID",
+        ]
+        .map(String::from),
+    ];
     rows.extend(status.nodes.iter().map(|node| {
         [
             node.name.clone(),
@@ -80,20 +104,42 @@ fn table(object: &KvCluster) -> String {
         ]
     }));
     text.push_str(&columns(&rows));
-    for type_ in [ConditionType::Ready, ConditionType::Progressing, ConditionType::Degraded, ConditionType::DataLost] {
+    for type_ in [
+        ConditionType::Ready,
+        ConditionType::Progressing,
+        ConditionType::Degraded,
+        ConditionType::DataLost,
+    ] {
         if let Some(condition) = condition::find(&status.conditions, type_) {
-            let colon = if condition.message.is_empty() { "" } else { ": " };
-            let _ = writeln!(text, "{type_} {} ({}){colon}{}", condition.status, condition.reason, condition.message);
+            let colon = if condition.message.is_empty() {
+                ""
+            } else {
+                ": "
+            };
+            let _ = writeln!(
+                text,
+                "{type_} {} ({}){colon}{}",
+                condition.status, condition.reason, condition.message
+            );
         }
     }
     text
 }
 
 fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |row: &[String; N]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:width$}"))
+            .collect();
         cells.join("  ").trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()

@@ -41,7 +41,11 @@ pub async fn stop(root: &Path, report: impl FnMut(Progress)) -> Result<(), Error
 
 /// Asks the holder of the lock to stop, and waits for the lock.
 async fn ask(dir: &Dir, pid: u32, nodes: u32) -> Result<Lock, Error> {
-    let refused = |source| local::Error::Signal { node: "kv-operator".into(), pid, source };
+    let refused = |source| local::Error::Signal {
+        node: "kv-operator".into(),
+        pid,
+        source,
+    };
     if let Some(holder) = Process::of(pid) {
         holder.signal(Signal::TERM).map_err(refused)?;
     }
@@ -50,9 +54,15 @@ async fn ask(dir: &Dir, pid: u32, nodes: u32) -> Result<Lock, Error> {
     loop {
         match dir.lock() {
             Ok(lock) => return Ok(lock),
-            Err(local::Error::Locked { .. }) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
+            Err(local::Error::Locked { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(POLL).await
+            }
             Err(local::Error::Locked { .. }) => {
-                return Err(Error::StillWorking { dir: dir.root().to_owned(), pid, seconds: patience.as_secs() });
+                return Err(Error::StillWorking {
+                    dir: dir.root().to_owned(),
+                    pid,
+                    seconds: patience.as_secs(),
+                });
             }
             Err(error) => return Err(error.into()),
         }

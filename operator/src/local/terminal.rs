@@ -31,7 +31,11 @@ impl Terminal {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { spinner, since: Instant::now(), is_ready: false }
+        Self {
+            spinner,
+            since: Instant::now(),
+            is_ready: false,
+        }
     }
 
     /// A line.
@@ -61,12 +65,28 @@ impl Terminal {
         match event {
             Event::CertificatesMade => self.say("certificates made"),
             Event::Started { name, pid } => self.say(&format!("{name} started (pid {pid})")),
-            Event::Adopted { name, pid } => self.say(&format!("{name} was running already (pid {pid}), adopted")),
-            Event::Ended { name, how, again_in } => {
-                self.say(&format!("{name} ended: {how}; started again in {}", span(*again_in)));
+            Event::Adopted { name, pid } => {
+                self.say(&format!("{name} was running already (pid {pid}), adopted"))
             }
-            Event::CannotStart { name, why, again_in } => {
-                self.say(&format!("{name} can't be started: {why}; tried again in {}", span(*again_in)));
+            Event::Ended {
+                name,
+                how,
+                again_in,
+            } => {
+                self.say(&format!(
+                    "{name} ended: {how}; started again in {}",
+                    span(*again_in)
+                ));
+            }
+            Event::CannotStart {
+                name,
+                why,
+                again_in,
+            } => {
+                self.say(&format!(
+                    "{name} can't be started: {why}; tried again in {}",
+                    span(*again_in)
+                ));
             }
         }
     }
@@ -74,22 +94,37 @@ impl Terminal {
     /// What is new in a status; `dir` is where to look for more.
     pub fn status(&mut self, before: &KvClusterStatus, after: &KvClusterStatus, dir: &Path) {
         for node in &after.nodes {
-            let was = before.nodes.iter().find(|before| before.id == node.id).map(|before| before.state);
+            let was = before
+                .nodes
+                .iter()
+                .find(|before| before.id == node.id)
+                .map(|before| before.state);
             if was == Some(node.state) {
                 continue;
             }
             match node.state {
                 NodeState::Up => self.say(&format!("{} joined", node.name)),
-                NodeState::Unresponsive => self.say(&format!("{} does not answer, though its process runs", node.name)),
-                NodeState::Starting | NodeState::Stopping | NodeState::Down | NodeState::Unknown => {}
+                NodeState::Unresponsive => self.say(&format!(
+                    "{} does not answer, though its process runs",
+                    node.name
+                )),
+                NodeState::Starting
+                | NodeState::Stopping
+                | NodeState::Down
+                | NodeState::Unknown => {}
             }
         }
         for type_ in [ConditionType::DataLost, ConditionType::Degraded] {
             let now = condition::find(&after.conditions, type_);
-            let is_new = |text: &str| condition::find(&before.conditions, type_).is_none_or(|b| b.reason != text);
+            let is_new = |text: &str| {
+                condition::find(&before.conditions, type_).is_none_or(|b| b.reason != text)
+            };
             if let Some(now) = now.filter(|now| now.status == "True" && is_new(&now.reason)) {
                 // Ends and failed starts have been told as events.
-                if !matches!(now.reason.as_str(), "NodesDown" | "CannotStart" | "NodesUnresponsive" | "StepFailed") {
+                if !matches!(
+                    now.reason.as_str(),
+                    "NodesDown" | "CannotStart" | "NodesUnresponsive" | "StepFailed"
+                ) {
                     self.say(&format!("{}: {}", now.reason, now.message));
                 }
             }
@@ -97,7 +132,10 @@ impl Terminal {
         let is_ready = condition::holds(&after.conditions, ConditionType::Ready);
         match (self.is_ready, is_ready) {
             (false, true) => {
-                self.say(&format!("leaders elected, ready in {}", span(self.since.elapsed())));
+                self.say(&format!(
+                    "leaders elected, ready in {}",
+                    span(self.since.elapsed())
+                ));
                 self.say(&hints(after, dir));
             }
             (true, false) => self.since = Instant::now(),
@@ -105,7 +143,11 @@ impl Terminal {
         }
         self.is_ready = is_ready;
         let ready = condition::find(&after.conditions, ConditionType::Ready);
-        self.wait_for(ready.filter(|_| !is_ready).map(|ready| ready.message.as_str()));
+        self.wait_for(
+            ready
+                .filter(|_| !is_ready)
+                .map(|ready| ready.message.as_str()),
+        );
     }
 
     /// A step of the shutdown.
@@ -140,8 +182,12 @@ fn span(time: Duration) -> String {
 
 /// The endpoints, and commands to paste.
 fn hints(status: &KvClusterStatus, dir: &Path) -> String {
-    let urls: Vec<&str> =
-        status.endpoints.iter().filter(|end| end.name == "dynamodb").map(|end| end.url.as_str()).collect();
+    let urls: Vec<&str> = status
+        .endpoints
+        .iter()
+        .filter(|end| end.name == "dynamodb")
+        .map(|end| end.url.as_str())
+        .collect();
     let url = urls.first().copied().unwrap_or("http://127.0.0.1:8000");
     let list = urls.join("  ");
     let dir = dir.display();

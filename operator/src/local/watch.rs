@@ -29,7 +29,11 @@ impl Watch {
     /// Watches a file whose text is known.
     #[must_use]
     pub fn new(path: &Path, text: String) -> Self {
-        Self { path: path.to_owned(), stamp: stamp(path).ok(), text: Some(text) }
+        Self {
+            path: path.to_owned(),
+            stamp: stamp(path).ok(),
+            text: Some(text),
+        }
     }
 
     /// Looks.
@@ -56,7 +60,11 @@ impl Watch {
             Err(_) if self.text.is_none() => Change::None,
             Err(error) => {
                 self.text = None;
-                if error.kind() == io::ErrorKind::NotFound { Change::Gone } else { Change::Unreadable(error) }
+                if error.kind() == io::ErrorKind::NotFound {
+                    Change::Gone
+                } else {
+                    Change::Unreadable(error)
+                }
             }
         }
     }

@@ -78,23 +78,46 @@ pub struct Plan {
 #[must_use]
 pub fn plan(cluster: &Cluster, inventory: &Inventory, view: &ClusterView, fresh_id: &str) -> Plan {
     let seats = seats::seats(cluster);
-    let has_data = |id: NodeId| inventory.nodes.get(&id).is_some_and(|node| node.disk == Disk::Used);
+    let has_data = |id: NodeId| {
+        inventory
+            .nodes
+            .get(&id)
+            .is_some_and(|node| node.disk == Disk::Used)
+    };
     let any_data = inventory.nodes.keys().any(|&id| has_data(id));
     let mut steps = Vec::new();
     let (cluster_id, is_formed) = match &inventory.identity {
         Some(identity) => (identity.cluster_id.clone(), identity.is_formed),
-        None if any_data => return Plan { blocked: Some(Blocked::IdentityMissing), ..Plan::default() },
+        None if any_data => {
+            return Plan {
+                blocked: Some(Blocked::IdentityMissing),
+                ..Plan::default()
+            };
+        }
         None => {
-            steps.push(Step::KeepIdentity { cluster_id: fresh_id.to_owned() });
+            steps.push(Step::KeepIdentity {
+                cluster_id: fresh_id.to_owned(),
+            });
             (fresh_id.to_owned(), false)
         }
     };
-    let may_have_data = |node: &crate::platform::NodeObject| node.disk != Disk::Empty || node.presence != Presence::Absent;
+    let may_have_data = |node: &crate::platform::NodeObject| {
+        node.disk != Disk::Empty || node.presence != Presence::Absent
+    };
     if is_formed && !inventory.nodes.values().any(may_have_data) {
-        return Plan { blocked: Some(Blocked::DataLost { cluster_id }), ..Plan::default() };
+        return Plan {
+            blocked: Some(Blocked::DataLost { cluster_id }),
+            ..Plan::default()
+        };
     }
-    if seats.iter().any(|seat| !inventory.nodes.contains_key(&seat.id)) {
-        steps.push(Step::Prepare { cluster_id, seats: seats.clone() });
+    if seats
+        .iter()
+        .any(|seat| !inventory.nodes.contains_key(&seat.id))
+    {
+        steps.push(Step::Prepare {
+            cluster_id,
+            seats: seats.clone(),
+        });
     }
     let mut identity_lost = Vec::new();
     for seat in &seats {
@@ -109,7 +132,11 @@ pub fn plan(cluster: &Cluster, inventory: &Inventory, view: &ClusterView, fresh_
         }
     }
     steps.extend(bootstrap(&seats, is_formed, view));
-    Plan { steps, blocked: None, identity_lost }
+    Plan {
+        steps,
+        blocked: None,
+        identity_lost,
+    }
 }
 
 /// The steps that make a cluster of nodes that all run and know of none.
@@ -131,7 +158,10 @@ fn bootstrap(seats: &[Seat], is_formed: bool, view: &ClusterView) -> Vec<Step> {
 /// Nodes by id, as the wanted seats name them.
 #[must_use]
 pub fn names(seats: &[Seat]) -> BTreeMap<NodeId, &str> {
-    seats.iter().map(|seat| (seat.id, seat.name.as_str())).collect()
+    seats
+        .iter()
+        .map(|seat| (seat.id, seat.name.as_str()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@ pub fn seats(cluster: &Cluster) -> Vec<Seat> {
     let zones = cluster.zones.iter().cycle();
     (1..=u64::from(cluster.nodes))
         .zip(zones)
-        .map(|(id, zone)| Seat { id: NodeId(id), name: format!("{}-{id}", cluster.name), zone: zone.clone() })
+        .map(|(id, zone)| Seat {
+            id: NodeId(id),
+            name: format!("{}-{id}", cluster.name),
+            zone: zone.clone(),
+        })
         .collect()
 }

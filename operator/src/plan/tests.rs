@@ -32,18 +32,31 @@ fn object(id: u64, presence: Presence, disk: Disk) -> NodeObject {
 
 fn inventory(formed: Option<bool>, nodes: impl IntoIterator<Item = NodeObject>) -> Inventory {
     Inventory {
-        identity: formed.map(|is_formed| ClusterIdentity { cluster_id: "c".into(), is_formed }),
+        identity: formed.map(|is_formed| ClusterIdentity {
+            cluster_id: "c".into(),
+            is_formed,
+        }),
         nodes: nodes.into_iter().map(|node| (node.id, node)).collect(),
     }
 }
 
 fn view(joined: &[bool]) -> ClusterView {
     let node = |joined: bool| NodeView {
-        identity: GetIdentityReply { joined, bootstrapped: joined, ..GetIdentityReply::default() },
+        identity: GetIdentityReply {
+            joined,
+            bootstrapped: joined,
+            ..GetIdentityReply::default()
+        },
         status: None,
     };
-    let nodes = (1..).map(NodeId).zip(joined.iter().map(|&joined| node(joined))).collect();
-    ClusterView { nodes, cluster: None }
+    let nodes = (1..)
+        .map(NodeId)
+        .zip(joined.iter().map(|&joined| node(joined)))
+        .collect();
+    ClusterView {
+        nodes,
+        cluster: None,
+    }
 }
 
 fn three(presence: Presence, disk: Disk) -> [NodeObject; 3] {
@@ -53,8 +66,15 @@ fn three(presence: Presence, disk: Disk) -> [NodeObject; 3] {
 #[test]
 fn from_nothing_the_identity_is_kept_before_all_else() {
     let plan = plan(&cluster(3), &inventory(None, []), &view(&[]), "new");
-    assert_eq!(plan.steps[0], Step::KeepIdentity { cluster_id: "new".into() });
-    assert!(matches!(&plan.steps[1], Step::Prepare { cluster_id, seats } if cluster_id == "new" && seats.len() == 3));
+    assert_eq!(
+        plan.steps[0],
+        Step::KeepIdentity {
+            cluster_id: "new".into()
+        }
+    );
+    assert!(
+        matches!(&plan.steps[1], Step::Prepare { cluster_id, seats } if cluster_id == "new" && seats.len() == 3)
+    );
     assert_eq!(plan.steps[2..], [1, 2, 3].map(|id| Step::Start(NodeId(id))));
 }
 
@@ -63,11 +83,24 @@ fn a_cluster_is_made_only_when_all_nodes_answer_and_none_knows_one() {
     let running = || three(Presence::Running, Disk::Used);
     let bootstrap = Step::Bootstrap { on: NodeId(1) };
     let steps = |formed, joined: &[bool]| {
-        plan(&cluster(3), &inventory(Some(formed), running()), &view(joined), "new").steps
+        plan(
+            &cluster(3),
+            &inventory(Some(formed), running()),
+            &view(joined),
+            "new",
+        )
+        .steps
     };
     assert_eq!(steps(false, &[false, false]), []);
-    assert_eq!(steps(false, &[false; 3]), [Step::MarkFormed, bootstrap.clone()]);
-    assert_eq!(steps(true, &[false; 3]), [bootstrap], "killed between the mark and the call");
+    assert_eq!(
+        steps(false, &[false; 3]),
+        [Step::MarkFormed, bootstrap.clone()]
+    );
+    assert_eq!(
+        steps(true, &[false; 3]),
+        [bootstrap],
+        "killed between the mark and the call"
+    );
     assert_eq!(steps(true, &[true, false, false]), []);
     assert_eq!(steps(true, &[true; 3]), []);
 }
@@ -79,7 +112,12 @@ fn dead_nodes_are_started_and_unknown_ones_are_not() {
         object(2, Presence::Unknown, Disk::Used),
         object(3, Presence::Absent, Disk::Unknown),
     ];
-    let plan = plan(&cluster(3), &inventory(Some(true), nodes), &view(&[]), "new");
+    let plan = plan(
+        &cluster(3),
+        &inventory(Some(true), nodes),
+        &view(&[]),
+        "new",
+    );
     assert_eq!(plan.steps, [Step::Start(NodeId(1))]);
 }
 
@@ -90,31 +128,62 @@ fn an_empty_disk_of_a_formed_cluster_is_not_started() {
         object(2, Presence::Absent, Disk::Empty),
         object(3, Presence::Absent, Disk::Used),
     ];
-    let plan = plan(&cluster(3), &inventory(Some(true), nodes), &view(&[]), "new");
+    let plan = plan(
+        &cluster(3),
+        &inventory(Some(true), nodes),
+        &view(&[]),
+        "new",
+    );
     assert_eq!(plan.identity_lost, [NodeId(2)]);
     assert_eq!(plan.steps, [Step::Start(NodeId(1)), Step::Start(NodeId(3))]);
 }
 
 #[test]
 fn when_every_disk_is_empty_nothing_happens() {
-    let lost = Some(Blocked::DataLost { cluster_id: "c".into() });
+    let lost = Some(Blocked::DataLost {
+        cluster_id: "c".into(),
+    });
     for nodes in [three(Presence::Absent, Disk::Empty).to_vec(), Vec::new()] {
-        let plan = plan(&cluster(3), &inventory(Some(true), nodes), &view(&[]), "new");
+        let plan = plan(
+            &cluster(3),
+            &inventory(Some(true), nodes),
+            &view(&[]),
+            "new",
+        );
         assert_eq!((plan.blocked, plan.steps), (lost.clone(), Vec::new()));
     }
-    let fresh = plan(&cluster(3), &inventory(Some(false), three(Presence::Absent, Disk::Empty)), &view(&[]), "new");
-    assert_eq!(fresh.blocked, None, "before the cluster is made empty disks are as they should be");
+    let fresh = plan(
+        &cluster(3),
+        &inventory(Some(false), three(Presence::Absent, Disk::Empty)),
+        &view(&[]),
+        "new",
+    );
+    assert_eq!(
+        fresh.blocked, None,
+        "before the cluster is made empty disks are as they should be"
+    );
 }
 
 #[test]
 fn data_without_an_identity_is_left_alone() {
-    let plan = plan(&cluster(3), &inventory(None, three(Presence::Absent, Disk::Used)), &view(&[]), "new");
-    assert_eq!((plan.blocked, plan.steps), (Some(Blocked::IdentityMissing), Vec::new()));
+    let plan = plan(
+        &cluster(3),
+        &inventory(None, three(Presence::Absent, Disk::Used)),
+        &view(&[]),
+        "new",
+    );
+    assert_eq!(
+        (plan.blocked, plan.steps),
+        (Some(Blocked::IdentityMissing), Vec::new())
+    );
 }
 
 #[test]
 fn seats_are_dealt_to_zones_in_turn() {
-    let zones: Vec<String> = seats::seats(&cluster(5)).into_iter().map(|seat| seat.zone).collect();
+    let zones: Vec<String> = seats::seats(&cluster(5))
+        .into_iter()
+        .map(|seat| seat.zone)
+        .collect();
     assert_eq!(zones, ["a", "b", "c", "a", "b"]);
 }
 
@@ -139,7 +208,10 @@ struct World {
 impl World {
     fn view(&self, nodes: u32) -> ClusterView {
         let running = |id: &NodeId| {
-            self.inventory.nodes.get(id).is_some_and(|node| node.presence == Presence::Running)
+            self.inventory
+                .nodes
+                .get(id)
+                .is_some_and(|node| node.presence == Presence::Running)
         };
         let mut view = view(&vec![self.joined; nodes as usize]);
         view.nodes.retain(|id, _| running(id));
@@ -149,26 +221,42 @@ impl World {
     fn apply(&mut self, step: &Step) {
         match step {
             Step::KeepIdentity { cluster_id } => {
-                assert!(self.inventory.identity.is_none(), "an identity never changes");
-                self.inventory.identity =
-                    Some(ClusterIdentity { cluster_id: cluster_id.clone(), is_formed: false });
+                assert!(
+                    self.inventory.identity.is_none(),
+                    "an identity never changes"
+                );
+                self.inventory.identity = Some(ClusterIdentity {
+                    cluster_id: cluster_id.clone(),
+                    is_formed: false,
+                });
             }
             Step::Prepare { cluster_id, seats } => {
-                assert_eq!(self.inventory.identity.as_ref().map(|i| &i.cluster_id), Some(cluster_id));
+                assert_eq!(
+                    self.inventory.identity.as_ref().map(|i| &i.cluster_id),
+                    Some(cluster_id)
+                );
                 for seat in seats {
                     let fresh = object(seat.id.0, Presence::Absent, Disk::Empty);
                     self.inventory.nodes.entry(seat.id).or_insert(fresh);
                 }
             }
             Step::Start(id) => {
-                let node = self.inventory.nodes.get_mut(id).expect("prepared before it is started");
+                let node = self
+                    .inventory
+                    .nodes
+                    .get_mut(id)
+                    .expect("prepared before it is started");
                 (node.presence, node.disk) = (Presence::Running, Disk::Used);
             }
             Step::MarkFormed => {
                 self.inventory.identity.as_mut().expect("kept").is_formed = true;
             }
             Step::Bootstrap { on } => {
-                let formed = self.inventory.identity.as_ref().is_some_and(|identity| identity.is_formed);
+                let formed = self
+                    .inventory
+                    .identity
+                    .as_ref()
+                    .is_some_and(|identity| identity.is_formed);
                 assert!(formed && *on == NodeId(1));
                 self.joined = true;
                 self.bootstraps += 1;

@@ -28,6 +28,14 @@ pub fn initial(
         })
         .collect();
     let tokens = kv_ring::plan::initial(&specs, usize::try_from(replicas).unwrap_or(usize::MAX))?;
-    let hex = |tokens: Vec<kv_ring::Token>| tokens.iter().map(|token| format!("{:032x}", token.0)).collect();
-    Ok(tokens.into_iter().map(|(id, tokens)| (id, hex(tokens))).collect())
+    let hex = |tokens: Vec<kv_ring::Token>| {
+        tokens
+            .iter()
+            .map(|token| format!("{:032x}", token.0))
+            .collect()
+    };
+    Ok(tokens
+        .into_iter()
+        .map(|(id, tokens)| (id, hex(tokens)))
+        .collect())
 }

@@ -15,7 +15,10 @@ impl Applied {
     /// For a look that changes nothing.
     #[must_use]
     pub fn nothing() -> Self {
-        Self { failures: Vec::new(), is_look: true }
+        Self {
+            failures: Vec::new(),
+            is_look: true,
+        }
     }
 
     /// Whether nothing was to be done, whatever was planned.
@@ -33,7 +36,11 @@ impl Applied {
 
 /// Does the tasks in order. A node that does not start keeps no other from starting; any other failure ends the round, since
 /// what follows relies on it.
-pub async fn apply<P: Platform, D: DataPlane>(platform: &mut P, dataplane: &mut D, built: Built) -> Applied {
+pub async fn apply<P: Platform, D: DataPlane>(
+    platform: &mut P,
+    dataplane: &mut D,
+    built: Built,
+) -> Applied {
     let Built { tasks, error } = built;
     let mut applied = Applied::default();
     for task in tasks {

@@ -40,7 +40,10 @@ pub struct Built {
 /// Turns steps into tasks; stops at the first that can't be made.
 #[must_use]
 pub fn build(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Built {
-    let mut built = Built { tasks: Vec::new(), error: None };
+    let mut built = Built {
+        tasks: Vec::new(),
+        error: None,
+    };
     for step in &plan.get().steps {
         let action = match step.clone() {
             Step::KeepIdentity { cluster_id } => Action::KeepIdentity { cluster_id },
@@ -48,7 +51,11 @@ pub fn build(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Built {
             Step::Start(id) => Action::Start(id),
             Step::MarkFormed => Action::MarkFormed,
             Step::Bootstrap { on } => {
-                let address = observed.inventory().nodes.get(&on).map(|node| node.addresses.peer.clone());
+                let address = observed
+                    .inventory()
+                    .nodes
+                    .get(&on)
+                    .map(|node| node.addresses.peer.clone());
                 match bootstrap(cluster, observed) {
                     Ok(request) => {
                         let address = address.unwrap_or_default();
@@ -68,7 +75,13 @@ pub fn build(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Built {
 fn bootstrap(cluster: &Cluster, observed: &Observed) -> Result<BootstrapRequest, Error> {
     let inventory = observed.inventory();
     let seats = seats::seats(cluster);
-    let host = |id| inventory.nodes.get(&id).map(|node| node.host.clone()).unwrap_or_default();
+    let host = |id| {
+        inventory
+            .nodes
+            .get(&id)
+            .map(|node| node.host.clone())
+            .unwrap_or_default()
+    };
     let mut tokens = tokens::initial(&seats, host, cluster.replication_factor)?;
     let nodes = seats.iter().filter_map(|seat| {
         let object = inventory.nodes.get(&seat.id)?;
@@ -87,7 +100,11 @@ fn bootstrap(cluster: &Cluster, observed: &Observed) -> Result<BootstrapRequest,
         })
     });
     Ok(BootstrapRequest {
-        cluster_id: inventory.identity.as_ref().map(|identity| identity.cluster_id.clone()).unwrap_or_default(),
+        cluster_id: inventory
+            .identity
+            .as_ref()
+            .map(|identity| identity.cluster_id.clone())
+            .unwrap_or_default(),
         nodes: nodes.collect(),
         replication_factor: cluster.replication_factor,
         partitions_per_table: 0,

@@ -45,12 +45,21 @@ pub async fn round<P: Platform, D: DataPlane>(
     refused: Option<&status::Refused>,
     now: Timestamp,
 ) -> Result<KvClusterStatus, Error<P::Error>> {
-    let observed = observe::observe(platform, dataplane).await.map_err(Error::Observe)?;
+    let observed = observe::observe(platform, dataplane)
+        .await
+        .map_err(Error::Observe)?;
     let cluster = validate::validate(object)?;
     let plan = plan::plan(&cluster, &observed);
     let built = build::build(&cluster, &observed, &plan);
     let applied = apply::apply(platform, dataplane, built).await;
-    Ok(status::status(&status::Inputs { object, observed: &observed, plan: &plan, applied: &applied, refused, now }))
+    Ok(status::status(&status::Inputs {
+        object,
+        observed: &observed,
+        plan: &plan,
+        applied: &applied,
+        refused,
+        now,
+    }))
 }
 
 /// What is the case, without doing anything about it.
@@ -63,11 +72,19 @@ pub async fn look<P: Platform, D: DataPlane>(
     object: &KvCluster,
     now: Timestamp,
 ) -> Result<KvClusterStatus, Error<P::Error>> {
-    let observed = observe::observe(platform, dataplane).await.map_err(Error::Observe)?;
+    let observed = observe::observe(platform, dataplane)
+        .await
+        .map_err(Error::Observe)?;
     let cluster = validate::validate(object)?;
     let plan = plan::plan(&cluster, &observed);
     let applied = apply::Applied::nothing();
-    let inputs =
-        status::Inputs { object, observed: &observed, plan: &plan, applied: &applied, refused: None, now };
+    let inputs = status::Inputs {
+        object,
+        observed: &observed,
+        plan: &plan,
+        applied: &applied,
+        refused: None,
+        now,
+    };
     Ok(status::status(&inputs))
 }

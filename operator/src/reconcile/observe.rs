@@ -28,13 +28,21 @@ impl Observed {
 ///
 /// # Errors
 /// What the platform says. Nodes that do not answer are no error.
-pub async fn observe<P: Platform, D: DataPlane>(platform: &mut P, dataplane: &mut D) -> Result<Observed, P::Error> {
+pub async fn observe<P: Platform, D: DataPlane>(
+    platform: &mut P,
+    dataplane: &mut D,
+) -> Result<Observed, P::Error> {
     let inventory = platform.observe().await?;
     let mut targets = Targets::default();
     if let Some(identity) = &inventory.identity {
         targets.cluster_id.clone_from(&identity.cluster_id);
-        let alive = inventory.nodes.values().filter(|node| node.presence != Presence::Absent);
-        targets.addresses = alive.map(|node| (node.id, node.addresses.peer.clone())).collect();
+        let alive = inventory
+            .nodes
+            .values()
+            .filter(|node| node.presence != Presence::Absent);
+        targets.addresses = alive
+            .map(|node| (node.id, node.addresses.peer.clone()))
+            .collect();
     }
     let view = dataplane.observe(&targets).await;
     Ok(Observed { inventory, view })

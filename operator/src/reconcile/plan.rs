@@ -22,5 +22,10 @@ impl Plan {
 #[must_use]
 pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     let fresh_id = Uuid::new_v4().to_string();
-    Plan(pure::plan(cluster, observed.inventory(), observed.view(), &fresh_id))
+    Plan(pure::plan(
+        cluster,
+        observed.inventory(),
+        observed.view(),
+        &fresh_id,
+    ))
 }

@@ -37,7 +37,9 @@ impl std::fmt::Display for Violation {
 pub fn validate(object: &KvCluster) -> Result<Cluster, Error> {
     let name = object.metadata.name.clone().unwrap_or_default();
     let broken = rules::name_violation(&name);
-    if let Some(violation) = broken.or_else(|| rules::violations(&object.spec, None).into_iter().next()) {
+    if let Some(violation) =
+        broken.or_else(|| rules::violations(&object.spec, None).into_iter().next())
+    {
         return Err(Error(violation));
     }
     let count = |number: i32| u32::try_from(number).unwrap_or(1);

@@ -18,7 +18,9 @@ impl Backoff {
         if lived >= HEALTHY_AFTER {
             self.failures = 0;
         }
-        let delay = FIRST.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(LAST);
+        let delay = FIRST
+            .saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX))
+            .min(LAST);
         self.failures = self.failures.saturating_add(1);
         delay
     }
@@ -31,9 +33,16 @@ mod tests {
     #[test]
     fn delays_double_up_to_thirty_seconds_and_start_afresh_after_a_minute() {
         let mut backoff = Backoff::default();
-        let mut delays: Vec<u128> = (0..11).map(|_| backoff.failed(Duration::ZERO).as_millis()).collect();
+        let mut delays: Vec<u128> = (0..11)
+            .map(|_| backoff.failed(Duration::ZERO).as_millis())
+            .collect();
         delays.push(backoff.failed(Duration::from_secs(60)).as_millis());
-        assert_eq!(delays, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000, 100]);
+        assert_eq!(
+            delays,
+            [
+                100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000, 100
+            ]
+        );
         let mut worn = Backoff { failures: u32::MAX };
         assert_eq!(worn.failed(Duration::ZERO), LAST);
     }

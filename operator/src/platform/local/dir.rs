@@ -81,7 +81,9 @@ impl Dir {
     /// One node.
     #[must_use]
     pub fn node(&self, name: &str) -> NodeDir {
-        NodeDir { root: self.nodes().join(name) }
+        NodeDir {
+            root: self.nodes().join(name),
+        }
     }
 
     fn lock_file(&self) -> PathBuf {
@@ -94,17 +96,28 @@ impl Dir {
     /// [`Error::Locked`] if another process holds it.
     pub fn lock(&self) -> Result<Lock, Error> {
         let path = self.lock_file();
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path);
         let mut file = file.map_err(Error::io("open", &path))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let pid = self.holder();
-                return Err(Error::Locked { dir: self.root.clone(), pid });
+                return Err(Error::Locked {
+                    dir: self.root.clone(),
+                    pid,
+                });
             }
             Err(errno) => return Err(Error::io("lock", &path)(errno.into())),
         }
-        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        let written = file
+            .set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
         written.map_err(Error::io("write", &path))?;
         Ok(Lock { _file: file })
     }
@@ -112,7 +125,11 @@ impl Dir {
     /// The pid that the holder of the lock wrote; means something only while the lock is held.
     #[must_use]
     pub fn holder(&self) -> Option<u32> {
-        fs::read_to_string(self.lock_file()).ok()?.trim().parse().ok()
+        fs::read_to_string(self.lock_file())
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 }
 
@@ -183,7 +200,11 @@ impl NodeDir {
 /// # Errors
 /// What the system says.
 pub fn make_dir(path: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::io("create", path))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(Error::io("create", path))
 }
 
 /// Replaces a file whole: after a crash there is the old text or the new one, and once this has returned the new one. Only
@@ -194,8 +215,12 @@ pub fn make_dir(path: &Path) -> Result<(), Error> {
 pub fn write_file(path: &Path, text: &[u8]) -> Result<(), Error> {
     let temporary = path.with_added_extension("new");
     let write = || -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -215,9 +240,14 @@ pub fn read_file(path: &Path) -> Result<Option<String>, Error> {
     const BYTES_MAX: u64 = 4 << 20;
     let read = || -> io::Result<String> {
         let mut text = String::new();
-        File::open(path)?.take(BYTES_MAX + 1).read_to_string(&mut text)?;
+        File::open(path)?
+            .take(BYTES_MAX + 1)
+            .read_to_string(&mut text)?;
         if text.len() as u64 > BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than 4 MiB"));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "longer than 4 MiB",
+            ));
         }
         Ok(text)
     };

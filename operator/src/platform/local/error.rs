@@ -86,7 +86,9 @@ pub enum Error {
         source: rcgen::Error,
     },
     /// Another program listens where a node should.
-    #[error("port {port} of {node} is taken by another program: end that one; {node} then starts by itself")]
+    #[error(
+        "port {port} of {node} is taken by another program: end that one; {node} then starts by itself"
+    )]
     PortTaken {
         /// The node.
         node: String,
@@ -97,7 +99,9 @@ pub enum Error {
     #[error("no free port was found on 127.0.0.1")]
     NoFreePort(#[source] io::Error),
     /// The program that runs nodes is not there.
-    #[error("kv-node was not found beside kv-operator nor in PATH: build it (`cargo build -p kv-node`) or say --node-binary PATH")]
+    #[error(
+        "kv-node was not found beside kv-operator nor in PATH: build it (`cargo build -p kv-node`) or say --node-binary PATH"
+    )]
     NoNodeBinary,
     /// What was named as the program that runs nodes is none.
     #[error("{} is not a program: say --node-binary with the path of kv-node", path.display())]
@@ -143,15 +147,43 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Io { source, .. } => Exit::from_io(source),
-            Self::Locked { .. } | Self::NodeRuns { .. } | Self::StillRunning { .. } => Exit::TemporaryFailure,
-            Self::Damaged { .. } => Exit::DataError,
-            Self::Newer { .. } | Self::OtherCluster { .. } | Self::IdentityTaken { .. } | Self::IdentityMissing { .. } => {
-                Exit::Configuration
+            Self::Locked { .. } | Self::NodeRuns { .. } | Self::StillRunning { .. } => {
+                Exit::TemporaryFailure
             }
+            Self::Damaged { .. } => Exit::DataError,
+            Self::Newer { .. }
+            | Self::OtherCluster { .. }
+            | Self::IdentityTaken { .. }
+            | Self::IdentityMissing { .. } => Exit::Configuration,
             Self::Certificate { .. } => Exit::Software,
-            Self::PortTaken { .. } | Self::NoFreePort(_) | Self::NoNodeBinary | Self::NotAProgram { .. } => Exit::Unavailable,
+            Self::PortTaken { .. }
+            | Self::NoFreePort(_)
+            | Self::NoNodeBinary
+            | Self::NotAProgram { .. } => Exit::Unavailable,
             Self::NoCluster { .. } => Exit::NoInput,
             Self::Signal { .. } => Exit::NoPermission,
+        }
+    }
+
+    /// What to do, where the text does not say it yet.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        let Self::Io { source, .. } = self else {
+            return None;
+        };
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some("free some space on that disk and try again")
+            }
+            io::ErrorKind::PermissionDenied => {
+                Some("give this user the right to it, or choose another --dir")
+            }
+            io::ErrorKind::ReadOnlyFilesystem => Some("choose a --dir that can be written"),
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                Some("choose a --dir that is a directory")
+            }
+            io::ErrorKind::NotFound => Some("check the path"),
+            _ => Some("check the disk and the kernel's log"),
         }
     }
 }

@@ -34,11 +34,20 @@ struct Format {
 /// # Errors
 /// The file is damaged, or newer than this program.
 pub fn read(path: &Path) -> Result<Option<IdentityFile>, Error> {
-    let Some(text) = read_file(path)? else { return Ok(None) };
-    let damaged = |source| Error::Damaged { path: path.to_owned(), source };
+    let Some(text) = read_file(path)? else {
+        return Ok(None);
+    };
+    let damaged = |source| Error::Damaged {
+        path: path.to_owned(),
+        source,
+    };
     let Format { format } = serde_json::from_str(&text).map_err(damaged)?;
     if format > FORMAT {
-        return Err(Error::Newer { path: path.to_owned(), found: format, known: FORMAT });
+        return Err(Error::Newer {
+            path: path.to_owned(),
+            found: format,
+            known: FORMAT,
+        });
     }
     serde_json::from_str(&text).map(Some).map_err(damaged)
 }
@@ -48,7 +57,10 @@ pub fn read(path: &Path) -> Result<Option<IdentityFile>, Error> {
 /// # Errors
 /// What the system says.
 pub fn write(path: &Path, identity: &IdentityFile) -> Result<(), Error> {
-    let text = serde_json::to_vec_pretty(identity).map_err(|source| Error::Damaged { path: path.to_owned(), source })?;
+    let text = serde_json::to_vec_pretty(identity).map_err(|source| Error::Damaged {
+        path: path.to_owned(),
+        source,
+    })?;
     write_file(path, &text)
 }
 
@@ -61,8 +73,12 @@ mod tests {
         let text = "{\n  \"format\": 1,\n  \"clusterId\": \"c-1\",\n  \"name\": \"rides\",\n  \"isFormed\": true\n}";
         let dir = tempfile::tempdir().expect("directory");
         let path = dir.path().join("cluster.json");
-        let identity =
-            IdentityFile { format: 1, cluster_id: "c-1".into(), name: "rides".into(), is_formed: true };
+        let identity = IdentityFile {
+            format: 1,
+            cluster_id: "c-1".into(),
+            name: "rides".into(),
+            is_formed: true,
+        };
         write(&path, &identity).expect("written");
         assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
         assert_eq!(read(&path).expect("read"), Some(identity));
@@ -74,7 +90,14 @@ mod tests {
         let path = dir.path().join("cluster.json");
         assert_eq!(read(&path).expect("no file"), None);
         std::fs::write(&path, "{\"format\": 2, \"whatever\": 1}").expect("written");
-        assert!(matches!(read(&path), Err(Error::Newer { found: 2, known: 1, .. })));
+        assert!(matches!(
+            read(&path),
+            Err(Error::Newer {
+                found: 2,
+                known: 1,
+                ..
+            })
+        ));
         std::fs::write(&path, "{\"format\": 1").expect("written");
         assert!(matches!(read(&path), Err(Error::Damaged { .. })));
     }

@@ -44,14 +44,26 @@ impl Programs {
         // Still this very program when its file has been replaced.
         let launcher = PathBuf::from("/proc/self/exe");
         if let Some(path) = named {
-            let not_one = || Error::NotAProgram { path: path.to_owned() };
-            let node = path.canonicalize().ok().filter(|path| is_program(path)).ok_or_else(not_one)?;
+            let not_one = || Error::NotAProgram {
+                path: path.to_owned(),
+            };
+            let node = path
+                .canonicalize()
+                .ok()
+                .filter(|path| is_program(path))
+                .ok_or_else(not_one)?;
             return Ok(Self { node, launcher });
         }
-        let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("kv-node")));
+        let beside = std::env::current_exe()
+            .ok()
+            .and_then(|exe| Some(exe.parent()?.join("kv-node")));
         let paths = std::env::var_os("PATH").unwrap_or_default();
         let in_path = std::env::split_paths(&paths).map(|dir| dir.join("kv-node"));
-        let node = beside.into_iter().chain(in_path).find(|path| is_program(path)).ok_or(Error::NoNodeBinary)?;
+        let node = beside
+            .into_iter()
+            .chain(in_path)
+            .find(|path| is_program(path))
+            .ok_or(Error::NoNodeBinary)?;
         Ok(Self { node, launcher })
     }
 }
@@ -67,7 +79,11 @@ fn is_program(path: &Path) -> bool {
 pub fn spawn(programs: &Programs, node: &NodeDir) -> Result<Child, Error> {
     make_dir(&node.data())?;
     log::rotate(node).map_err(Error::io("rotate", &node.log()))?;
-    let log = File::options().append(true).create(true).open(node.log()).map_err(Error::io("open", &node.log()))?;
+    let log = File::options()
+        .append(true)
+        .create(true)
+        .open(node.log())
+        .map_err(Error::io("open", &node.log()))?;
     let errors = log.try_clone().map_err(Error::io("open", &node.log()))?;
     Command::new(&programs.launcher)
         .arg(SUBCOMMAND)
@@ -91,12 +107,19 @@ pub fn become_node(config: &Path, node_binary: &Path) -> Result<Infallible, Erro
     let root = config.parent().unwrap_or(Path::new("/"));
     let node = NodeDir::at(root.to_owned());
     // In a session of its own a terminal's signals don't reach it.
-    rustix::process::setsid().map_err(|errno| Error::io("leave the session of", root)(errno.into()))?;
+    rustix::process::setsid()
+        .map_err(|errno| Error::io("leave the session of", root)(errno.into()))?;
     hold(root)?;
     let gone = || io::Error::from(io::ErrorKind::NotFound);
-    let process = Process::current().ok_or_else(gone).map_err(Error::io("read", Path::new("/proc/self/stat")))?;
+    let process = Process::current()
+        .ok_or_else(gone)
+        .map_err(Error::io("read", Path::new("/proc/self/stat")))?;
     process.write(&node.pid())?;
-    let error = Command::new(node_binary).arg("run").arg("--config").arg(config).exec();
+    let error = Command::new(node_binary)
+        .arg("run")
+        .arg("--config")
+        .arg(config)
+        .exec();
     Err(Error::io("run", node_binary)(error))
 }
 
@@ -106,12 +129,17 @@ fn hold(root: &Path) -> Result<(), Error> {
     match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
-            let pid = Process::read(&NodeDir::at(root.to_owned()).pid())?.map(|process| process.pid);
-            return Err(Error::NodeRuns { dir: root.to_owned(), pid });
+            let pid =
+                Process::read(&NodeDir::at(root.to_owned()).pid())?.map(|process| process.pid);
+            return Err(Error::NodeRuns {
+                dir: root.to_owned(),
+                pid,
+            });
         }
         Err(errno) => return Err(Error::io("lock", root)(errno.into())),
     }
-    fcntl_setfd(&directory, FdFlags::empty()).map_err(|errno| Error::io("keep open", root)(errno.into()))?;
+    fcntl_setfd(&directory, FdFlags::empty())
+        .map_err(|errno| Error::io("keep open", root)(errno.into()))?;
     // Open across exec, on purpose.
     std::mem::forget(directory);
     Ok(())

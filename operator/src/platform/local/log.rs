@@ -22,7 +22,11 @@ const LINE_CHARS_MAX: usize = 300;
 /// # Errors
 /// What the system says.
 pub fn rotate(node: &NodeDir) -> io::Result<()> {
-    if length(&node.log()) > ROTATE_AT_START_BYTES { fs::rename(node.log(), node.old_log()) } else { Ok(()) }
+    if length(&node.log()) > ROTATE_AT_START_BYTES {
+        fs::rename(node.log(), node.old_log())
+    } else {
+        Ok(())
+    }
 }
 
 /// Makes room while the node runs. It appends, so that emptying the file is safe; lines written during the copy may be lost.
@@ -46,13 +50,23 @@ fn length(path: &Path) -> u64 {
 pub fn last_line(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
     let end = file.seek(SeekFrom::End(0)).ok()?;
-    file.seek(SeekFrom::Start(end.saturating_sub(TAIL_BYTES))).ok()?;
+    file.seek(SeekFrom::Start(end.saturating_sub(TAIL_BYTES)))
+        .ok()?;
     let mut tail = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut tail).ok()?;
     let tail = String::from_utf8_lossy(&tail);
-    let line = tail.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    let line = tail
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty())?;
     let text = message(line).unwrap_or_else(|| line.to_owned());
-    Some(text.chars().filter(|c| !c.is_control()).take(LINE_CHARS_MAX).collect())
+    Some(
+        text.chars()
+            .filter(|c| !c.is_control())
+            .take(LINE_CHARS_MAX)
+            .collect(),
+    )
 }
 
 /// The message of a structured log line, and its error if it has one.
@@ -79,10 +93,16 @@ mod tests {
             last_line(&log)
         };
         assert_eq!(words(""), None);
-        assert_eq!(words("a\nkv-node: the disk is full\n\n").as_deref(), Some("kv-node: the disk is full"));
+        assert_eq!(
+            words("a\nkv-node: the disk is full\n\n").as_deref(),
+            Some("kv-node: the disk is full")
+        );
         let json = "{\"level\":\"ERROR\",\"fields\":{\"message\":\"can't start\",\"error\":\"port taken\"}}\n";
         assert_eq!(words(json).as_deref(), Some("can't start: port taken"));
-        assert_eq!(words(&"x".repeat(100_000)).map(|line| line.len()), Some(LINE_CHARS_MAX));
+        assert_eq!(
+            words(&"x".repeat(100_000)).map(|line| line.len()),
+            Some(LINE_CHARS_MAX)
+        );
     }
 
     #[test]
@@ -92,7 +112,11 @@ mod tests {
         fs::write(node.log(), vec![b'x'; 10]).expect("written");
         rotate(&node).expect("kept");
         assert!(!node.old_log().exists());
-        File::options().write(true).open(node.log()).and_then(|f| f.set_len(ROTATE_AT_START_BYTES + 1)).expect("grown");
+        File::options()
+            .write(true)
+            .open(node.log())
+            .and_then(|f| f.set_len(ROTATE_AT_START_BYTES + 1))
+            .expect("grown");
         rotate(&node).expect("rotated");
         assert!(node.old_log().exists() && !node.log().exists());
     }

@@ -63,13 +63,23 @@ impl LocalPlatform {
     /// For who holds the lock of the directory.
     #[must_use]
     pub const fn new(dir: Dir, options: Options) -> Self {
-        Self { dir, options: Some(options), slots: BTreeMap::new(), events: Vec::new() }
+        Self {
+            dir,
+            options: Some(options),
+            slots: BTreeMap::new(),
+            events: Vec::new(),
+        }
     }
 
     /// For who only looks, or stops.
     #[must_use]
     pub const fn reader(dir: Dir) -> Self {
-        Self { dir, options: None, slots: BTreeMap::new(), events: Vec::new() }
+        Self {
+            dir,
+            options: None,
+            slots: BTreeMap::new(),
+            events: Vec::new(),
+        }
     }
 
     /// What happened since the last call.
@@ -81,7 +91,11 @@ impl LocalPlatform {
     pub fn trim_logs(&self) {
         for slot in self.slots.values() {
             if let Err(error) = log::trim(&slot.dir) {
-                tracing::warn!(node = slot.name, error = &error as &dyn std::error::Error, "can't trim the log");
+                tracing::warn!(
+                    node = slot.name,
+                    error = &error as &dyn std::error::Error,
+                    "can't trim the log"
+                );
             }
         }
     }
@@ -91,7 +105,9 @@ impl LocalPlatform {
     /// # Errors
     /// The system refuses.
     pub fn signal(&mut self, id: NodeId, signal: Signal) -> Result<bool, Error> {
-        let Some(slot) = self.slots.get_mut(&id) else { return Ok(false) };
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return Ok(false);
+        };
         slot.signal(signal)
     }
 
@@ -120,21 +136,43 @@ impl LocalPlatform {
             None => {
                 let cluster_id = cluster_id.to_owned();
                 let format = identity::FORMAT;
-                identity::write(&path, &IdentityFile { format, cluster_id, name: name.to_owned(), is_formed: false })
+                identity::write(
+                    &path,
+                    &IdentityFile {
+                        format,
+                        cluster_id,
+                        name: name.to_owned(),
+                        is_formed: false,
+                    },
+                )
             }
         }
     }
 
     fn mark_formed(&self) -> Result<(), Error> {
         let path = self.dir.identity();
-        let identity = identity::read(&path)?.ok_or(Error::IdentityMissing { path: path.clone() })?;
-        identity::write(&path, &IdentityFile { is_formed: true, ..identity })
+        let identity =
+            identity::read(&path)?.ok_or(Error::IdentityMissing { path: path.clone() })?;
+        identity::write(
+            &path,
+            &IdentityFile {
+                is_formed: true,
+                ..identity
+            },
+        )
     }
 
     /// Certificates, ports and configurations. Ports that a node has it keeps; paths are those of today, in case the directory
     /// was moved.
-    fn prepare(&mut self, cluster_id: &str, seats: &[Seat], preference: Preference) -> Result<(), Error> {
-        let nodes = seats.iter().map(|seat| (seat.id.0, seat.name.as_str(), self.dir.node(&seat.name)));
+    fn prepare(
+        &mut self,
+        cluster_id: &str,
+        seats: &[Seat],
+        preference: Preference,
+    ) -> Result<(), Error> {
+        let nodes = seats
+            .iter()
+            .map(|seat| (seat.id.0, seat.name.as_str(), self.dir.node(&seat.name)));
         if tls::make_all(&self.dir, cluster_id, nodes)? {
             self.events.push(Event::CertificatesMade);
         }
@@ -150,10 +188,23 @@ impl LocalPlatform {
             ports.insert(seat.id, chosen);
         }
         let address = |port: u16| format!("127.0.0.1:{port}");
-        let seeds: Vec<Seed> =
-            ports.iter().map(|(id, ports)| Seed { id: id.0, address: address(ports.peer) }).collect();
+        let seeds: Vec<Seed> = ports
+            .iter()
+            .map(|(id, ports)| Seed {
+                id: id.0,
+                address: address(ports.peer),
+            })
+            .collect();
         for seat in seats {
-            let Some(Ports { dynamo, kv, peer, metrics }) = ports.get(&seat.id).copied() else { continue };
+            let Some(Ports {
+                dynamo,
+                kv,
+                peer,
+                metrics,
+            }) = ports.get(&seat.id).copied()
+            else {
+                continue;
+            };
             let node = self.dir.node(&seat.name);
             let config = NodeConfig {
                 cluster_id: cluster_id.to_owned(),
@@ -168,8 +219,16 @@ impl LocalPlatform {
                     peer: address(peer),
                     metrics: address(metrics),
                 },
-                advertise: Advertise { dynamo: address(dynamo), kv: address(kv), peer: address(peer) },
-                tls: Tls { ca: tls::ca_path(&self.dir), cert: node.cert(), key: node.key() },
+                advertise: Advertise {
+                    dynamo: address(dynamo),
+                    kv: address(kv),
+                    peer: address(peer),
+                },
+                tls: Tls {
+                    ca: tls::ca_path(&self.dir),
+                    cert: node.cert(),
+                    key: node.key(),
+                },
                 seeds: seeds.clone(),
                 auth: AuthConfig::default(),
             };
@@ -179,20 +238,38 @@ impl LocalPlatform {
     }
 
     fn start(&mut self, id: NodeId) -> Result<(), Error> {
-        let Some(options) = &self.options else { return Ok(()) };
-        let Some(mut config) = self.configs()?.remove(&id) else { return Ok(()) };
+        let Some(options) = &self.options else {
+            return Ok(());
+        };
+        let Some(mut config) = self.configs()?.remove(&id) else {
+            return Ok(());
+        };
         let node = self.dir.node(&config.name);
-        let slot = self.slots.entry(id).or_insert_with(|| Slot::new(&config.name, node.clone()));
+        let slot = self
+            .slots
+            .entry(id)
+            .or_insert_with(|| Slot::new(&config.name, node.clone()));
         if !slot.may_start(Instant::now()) {
             return Ok(());
         }
         // The directory may have been moved since.
         config.data_dir = node.data();
-        config.tls = Tls { ca: tls::ca_path(&self.dir), cert: node.cert(), key: node.key() };
+        config.tls = Tls {
+            ca: tls::ca_path(&self.dir),
+            cert: node.cert(),
+            key: node.key(),
+        };
         node_config::write(&node.config(), &config)?;
-        if let Some(port) = used_ports(&config).into_iter().find(|&port| !ports::is_free(port)) {
-            let error = Error::PortTaken { node: config.name, port };
-            self.events.push(slot.cannot_start(Instant::now(), &error.to_string()));
+        if let Some(port) = used_ports(&config)
+            .into_iter()
+            .find(|&port| !ports::is_free(port))
+        {
+            let error = Error::PortTaken {
+                node: config.name,
+                port,
+            };
+            self.events
+                .push(slot.cannot_start(Instant::now(), &error.to_string()));
             return Err(error);
         }
         match launch::spawn(&options.programs, &node) {
@@ -201,7 +278,9 @@ impl LocalPlatform {
                 Ok(())
             }
             Err(error) => {
-                self.events.push(slot.cannot_start(Instant::now(), &crate::reconcile::apply::chain(&error)));
+                self.events.push(
+                    slot.cannot_start(Instant::now(), &crate::reconcile::apply::chain(&error)),
+                );
                 Err(error)
             }
         }
@@ -218,7 +297,11 @@ impl LocalPlatform {
             presence,
             disk: disk(&slot.dir.data()),
             pid: slot.pid(),
-            trouble: if presence == Presence::Absent { slot.trouble() } else { None },
+            trouble: if presence == Presence::Absent {
+                slot.trouble()
+            } else {
+                None
+            },
         }
     }
 }
@@ -229,25 +312,41 @@ impl Platform for LocalPlatform {
     async fn observe(&mut self) -> Result<Inventory, Error> {
         let identity = identity::read(&self.dir.identity())?;
         let mut inventory = Inventory {
-            identity: identity.map(|IdentityFile { format: _, name: _, cluster_id, is_formed }| ClusterIdentity {
-                cluster_id,
-                is_formed,
-            }),
+            identity: identity.map(
+                |IdentityFile {
+                     format: _,
+                     name: _,
+                     cluster_id,
+                     is_formed,
+                 }| ClusterIdentity {
+                    cluster_id,
+                    is_formed,
+                },
+            ),
             nodes: BTreeMap::new(),
         };
         for (id, config) in self.configs()? {
             let node = self.dir.node(&config.name);
-            let slot = self.slots.entry(id).or_insert_with(|| Slot::new(&config.name, node));
+            let slot = self
+                .slots
+                .entry(id)
+                .or_insert_with(|| Slot::new(&config.name, node));
             let presence = slot.look(Instant::now(), &mut self.events);
-            inventory.nodes.insert(id, Self::object(slot, &config, presence));
+            inventory
+                .nodes
+                .insert(id, Self::object(slot, &config, presence));
         }
         Ok(inventory)
     }
 
     async fn apply(&mut self, action: &Action) -> Result<(), Error> {
-        let Some(options) = self.options.clone() else { return Ok(()) };
+        let Some(options) = self.options.clone() else {
+            return Ok(());
+        };
         match action {
-            Action::KeepIdentity { cluster_id } => self.keep_identity(cluster_id, &options.cluster_name),
+            Action::KeepIdentity { cluster_id } => {
+                self.keep_identity(cluster_id, &options.cluster_name)
+            }
             Action::Prepare { cluster_id, seats } => self.prepare(cluster_id, seats, options.ports),
             Action::Start(id) => self.start(*id),
             Action::MarkFormed => self.mark_formed(),
@@ -257,7 +356,13 @@ impl Platform for LocalPlatform {
 
 fn disk(data: &Path) -> Disk {
     match fs::read_dir(data) {
-        Ok(mut entries) => if entries.next().is_some() { Disk::Used } else { Disk::Empty },
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                Disk::Used
+            } else {
+                Disk::Empty
+            }
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Disk::Empty,
         Err(_) => Disk::Unknown,
     }
@@ -268,11 +373,30 @@ fn port_of(address: &str) -> Option<u16> {
 }
 
 fn ports_of(config: &NodeConfig) -> Option<Ports> {
-    let Listen { dynamo, kv, peer, metrics } = &config.listen;
-    Some(Ports { dynamo: port_of(dynamo)?, kv: port_of(kv)?, peer: port_of(peer)?, metrics: port_of(metrics)? })
+    let Listen {
+        dynamo,
+        kv,
+        peer,
+        metrics,
+    } = &config.listen;
+    Some(Ports {
+        dynamo: port_of(dynamo)?,
+        kv: port_of(kv)?,
+        peer: port_of(peer)?,
+        metrics: port_of(metrics)?,
+    })
 }
 
 fn used_ports(config: &NodeConfig) -> Vec<u16> {
     let ports = ports_of(config);
-    ports.map(|Ports { dynamo, kv, peer, metrics }| vec![dynamo, kv, peer, metrics]).unwrap_or_default()
+    ports
+        .map(
+            |Ports {
+                 dynamo,
+                 kv,
+                 peer,
+                 metrics,
+             }| vec![dynamo, kv, peer, metrics],
+        )
+        .unwrap_or_default()
 }

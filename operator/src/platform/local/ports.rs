@@ -32,10 +32,17 @@ pub enum Preference {
 ///
 /// # Errors
 /// The system has no free port.
-pub fn choose(index: u16, preference: Preference, taken: &mut BTreeSet<u16>) -> Result<Ports, Error> {
+pub fn choose(
+    index: u16,
+    preference: Preference,
+    taken: &mut BTreeSet<u16>,
+) -> Result<Ports, Error> {
     let mut pick = |base: u16| {
-        let preferred = index.checked_mul(10).and_then(|offset| base.checked_add(offset));
-        let preferred = preferred.filter(|port| preference == Preference::WellKnown && !taken.contains(port));
+        let preferred = index
+            .checked_mul(10)
+            .and_then(|offset| base.checked_add(offset));
+        let preferred =
+            preferred.filter(|port| preference == Preference::WellKnown && !taken.contains(port));
         match preferred.filter(|&port| is_free(port)) {
             Some(port) => {
                 taken.insert(port);
@@ -44,7 +51,12 @@ pub fn choose(index: u16, preference: Preference, taken: &mut BTreeSet<u16>) -> 
             None => any_free(taken),
         }
     };
-    Ok(Ports { dynamo: pick(8000)?, kv: pick(7000)?, peer: pick(7001)?, metrics: pick(9090)? })
+    Ok(Ports {
+        dynamo: pick(8000)?,
+        kv: pick(7000)?,
+        peer: pick(7001)?,
+        metrics: pick(9090)?,
+    })
 }
 
 /// Whether nobody listens on a port of loopback.

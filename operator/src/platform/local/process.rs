@@ -30,7 +30,11 @@ impl Process {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (state, start_ticks) = parse_stat(&stat)?;
         let is_alive = !matches!(state, 'Z' | 'X' | 'x');
-        is_alive.then(|| Self { pid, start_ticks, boot_id: boot_id() })
+        is_alive.then(|| Self {
+            pid,
+            start_ticks,
+            boot_id: boot_id(),
+        })
     }
 
     /// The process that runs this program.
@@ -73,7 +77,10 @@ impl Process {
     /// # Errors
     /// What the system says.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let text = serde_json::to_vec(self).map_err(|source| Error::Damaged { path: path.to_owned(), source })?;
+        let text = serde_json::to_vec(self).map_err(|source| Error::Damaged {
+            path: path.to_owned(),
+            source,
+        })?;
         write_file(path, &text)
     }
 }
@@ -81,11 +88,14 @@ impl Process {
 /// Whether an argument of a process is this path.
 fn names(pid: u32, path: &Path) -> bool {
     let path = path.as_os_str().as_encoded_bytes();
-    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.split(|&byte| byte == 0).any(|arg| arg == path))
+    std::fs::read(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|line| line.split(|&byte| byte == 0).any(|arg| arg == path))
 }
 
 fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
 }
 
 /// State and start time. The second field, the name, may hold blanks and parentheses: what counts stands after the last one.
@@ -113,10 +123,19 @@ mod tests {
     fn a_pid_that_is_used_again_is_another_process() {
         let config = std::env::args_os().next().expect("program");
         let mine = Process::current().expect("alive");
-        assert!(mine.is_node(Path::new(&config)), "its first argument names it");
+        assert!(
+            mine.is_node(Path::new(&config)),
+            "its first argument names it"
+        );
         assert!(!mine.is_node(Path::new("/other/node.json")));
-        let earlier = Process { start_ticks: mine.start_ticks - 1, ..mine.clone() };
-        let rebooted = Process { boot_id: "another".into(), ..mine };
+        let earlier = Process {
+            start_ticks: mine.start_ticks - 1,
+            ..mine.clone()
+        };
+        let rebooted = Process {
+            boot_id: "another".into(),
+            ..mine
+        };
         assert!(!earlier.is_node(Path::new(&config)) && !rebooted.is_node(Path::new(&config)));
     }
 

@@ -101,19 +101,37 @@ impl Slot {
     pub fn started(&mut self, child: Child, now: Instant) -> Event {
         let pid = child.id();
         // If it has ended already the next look finds that.
-        let gone = Process { pid, start_ticks: 0, boot_id: String::new() };
+        let gone = Process {
+            pid,
+            start_ticks: 0,
+            boot_id: String::new(),
+        };
         let process = Process::of(pid).unwrap_or(gone);
-        self.running = Some(Running { process, child: Some(child), since: now });
+        self.running = Some(Running {
+            process,
+            child: Some(child),
+            since: now,
+        });
         self.is_terminating = false;
-        Event::Started { name: self.name.clone(), pid }
+        Event::Started {
+            name: self.name.clone(),
+            pid,
+        }
     }
 
     /// Notes a start that failed.
     pub fn cannot_start(&mut self, now: Instant, why: &str) -> Event {
         let again_in = self.backoff.failed(Duration::ZERO);
         self.next_start = Some(now + again_in);
-        self.trouble = Some(Trouble { reason: Reason::CannotStart, message: why.to_owned() });
-        Event::CannotStart { name: self.name.clone(), why: why.to_owned(), again_in }
+        self.trouble = Some(Trouble {
+            reason: Reason::CannotStart,
+            message: why.to_owned(),
+        });
+        Event::CannotStart {
+            name: self.name.clone(),
+            why: why.to_owned(),
+            again_in,
+        }
     }
 
     /// Looks whether the process is there.
@@ -129,8 +147,15 @@ impl Slot {
                     Err(_) => return Presence::Unknown,
                 };
                 if let Some(process) = found {
-                    events.push(Event::Adopted { name: self.name.clone(), pid: process.pid });
-                    self.running = Some(Running { process, child: None, since: now });
+                    events.push(Event::Adopted {
+                        name: self.name.clone(),
+                        pid: process.pid,
+                    });
+                    self.running = Some(Running {
+                        process,
+                        child: None,
+                        since: now,
+                    });
                 }
             }
         }
@@ -146,7 +171,13 @@ impl Slot {
         }
     }
 
-    fn note_end(&mut self, since: Instant, status: Option<ExitStatus>, now: Instant, events: &mut Vec<Event>) {
+    fn note_end(
+        &mut self,
+        since: Instant,
+        status: Option<ExitStatus>,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) {
         if self.is_terminating {
             self.trouble = None;
             return;
@@ -154,17 +185,34 @@ impl Slot {
         let delay = self.backoff.failed(now.duration_since(since));
         self.next_start = Some(now + delay);
         let how = describe(status, log::last_line(&self.dir.log()));
-        let message = format!("{} ended: {how}; its log is {}", self.name, self.dir.log().display());
-        self.trouble = Some(Trouble { reason: Reason::NodesDown, message });
-        events.push(Event::Ended { name: self.name.clone(), how, again_in: delay });
+        let message = format!(
+            "{} ended: {how}; its log is {}",
+            self.name,
+            self.dir.log().display()
+        );
+        self.trouble = Some(Trouble {
+            reason: Reason::NodesDown,
+            message,
+        });
+        events.push(Event::Ended {
+            name: self.name.clone(),
+            how,
+            again_in: delay,
+        });
     }
 
     /// Sends a signal; whether there was a process to send it to.
     pub fn signal(&mut self, signal: Signal) -> Result<bool, Error> {
-        let Some(running) = &self.running else { return Ok(false) };
+        let Some(running) = &self.running else {
+            return Ok(false);
+        };
         let process = &running.process;
         self.is_terminating = true;
-        let refused = |source| Error::Signal { node: self.name.clone(), pid: process.pid, source };
+        let refused = |source| Error::Signal {
+            node: self.name.clone(),
+            pid: process.pid,
+            source,
+        };
         process.signal(signal).map_err(refused)?;
         Ok(true)
     }
@@ -183,7 +231,10 @@ fn ended(running: &mut Running, dir: &NodeDir) -> Option<Option<ExitStatus>> {
 }
 
 fn describe(status: Option<ExitStatus>, last_line: Option<String>) -> String {
-    let how = status.map_or_else(|| "exit status not known".to_owned(), |status| status.to_string());
+    let how = status.map_or_else(
+        || "exit status not known".to_owned(),
+        |status| status.to_string(),
+    );
     match last_line {
         Some(line) => format!("{how}, its last words: {line}"),
         None => how,

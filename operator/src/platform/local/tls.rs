@@ -1,14 +1,16 @@
 //! The cluster's own CA and what it signs: a certificate a node and one for the operator.
 //!
-//! Who a certificate speaks for stands in a URI SAN: `ringkv://<cluster-id>/node/<id>` or `ringkv://<cluster-id>/operator`.
-//! Clients verify the DNS name `ringkv-node`, whatever address they dial.
+//! Who a certificate speaks for stands in a URI SAN ([`kv_proto::identity`]); clients verify one fixed DNS name, whatever
+//! address they dial.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use kv_proto::identity::{Identity, TLS_SERVER_NAME};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 
 use super::Error;
@@ -28,7 +30,11 @@ pub fn ca_path(dir: &Dir) -> PathBuf {
 #[must_use]
 pub fn operator_paths(dir: &Dir) -> TlsPaths {
     let tls = dir.tls();
-    TlsPaths { ca: ca_path(dir), cert: tls.join("operator.crt"), key: tls.join("operator.key") }
+    TlsPaths {
+        ca: ca_path(dir),
+        cert: tls.join("operator.crt"),
+        key: tls.join("operator.key"),
+    }
 }
 
 /// The CA of one cluster.
@@ -53,7 +59,10 @@ impl Authority {
     /// A file can't be read or written, or holds no CA.
     pub fn open(dir: &Dir, cluster_id: &str) -> Result<(Self, bool), Error> {
         let (cert_path, key_path) = (ca_path(dir), dir.tls().join("ca.key"));
-        let failed = |source| Error::Certificate { path: cert_path.clone(), source };
+        let failed = |source| Error::Certificate {
+            path: cert_path.clone(),
+            source,
+        };
         if let (Some(cert), Some(key)) = (read_file(&cert_path)?, read_file(&key_path)?) {
             let key = KeyPair::from_pem(&key).map_err(failed)?;
             let issuer = Issuer::from_ca_cert_pem(&cert, key).map_err(failed)?;
@@ -68,18 +77,32 @@ impl Authority {
         // The key first: a certificate without its key would never be made anew.
         write_file(&key_path, key.serialize_pem().as_bytes())?;
         write_file(&cert_path, cert.pem().as_bytes())?;
-        Ok((Self { issuer: Issuer::new(params, key) }, true))
+        Ok((
+            Self {
+                issuer: Issuer::new(params, key),
+            },
+            true,
+        ))
     }
 
     /// Issues a certificate, unless both files are there.
     ///
     /// # Errors
     /// A file can't be written, or a name is no DNS name.
-    pub fn issue(&self, cluster_id: &str, subject: Subject<'_>, cert_path: &Path, key_path: &Path) -> Result<(), Error> {
+    pub fn issue(
+        &self,
+        cluster_id: &str,
+        subject: Subject<'_>,
+        cert_path: &Path,
+        key_path: &Path,
+    ) -> Result<(), Error> {
         if read_file(cert_path)?.is_some() && read_file(key_path)?.is_some() {
             return Ok(());
         }
-        let failed = |source| Error::Certificate { path: cert_path.to_owned(), source };
+        let failed = |source| Error::Certificate {
+            path: cert_path.to_owned(),
+            source,
+        };
         let mut params = leaf(cluster_id, subject).map_err(failed)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().map_err(failed)?;
@@ -103,27 +126,39 @@ pub fn make_all<'a>(
     authority.issue(cluster_id, Subject::Operator, &operator.cert, &operator.key)?;
     for (id, name, node) in nodes {
         make_dir(node.root())?;
-        authority.issue(cluster_id, Subject::Node(id, name), &node.cert(), &node.key())?;
+        authority.issue(
+            cluster_id,
+            Subject::Node(id, name),
+            &node.cert(),
+            &node.key(),
+        )?;
     }
     Ok(is_new)
 }
 
 fn leaf(cluster_id: &str, subject: Subject<'_>) -> Result<CertificateParams, rcgen::Error> {
-    let uri = |path: &str| format!("ringkv://{cluster_id}/{path}").try_into().map(SanType::URI);
+    let uri = |identity: Identity| identity.to_string().try_into().map(SanType::URI);
     let dns = |name: &str| name.try_into().map(SanType::DnsName);
     let (name, names, usages) = match subject {
         Subject::Node(id, name) => (
             name,
             vec![
-                dns("ringkv-node")?,
+                dns(TLS_SERVER_NAME)?,
                 dns("localhost")?,
                 dns(name)?,
                 SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                uri(&format!("node/{id}"))?,
+                uri(Identity::node(cluster_id, id))?,
             ],
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+            vec![
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ],
         ),
-        Subject::Operator => ("operator", vec![uri("operator")?], vec![ExtendedKeyUsagePurpose::ClientAuth]),
+        Subject::Operator => (
+            "operator",
+            vec![uri(Identity::operator(cluster_id))?],
+            vec![ExtendedKeyUsagePurpose::ClientAuth],
+        ),
     };
     let mut params = params(name);
     params.subject_alt_names = names;
@@ -134,14 +169,20 @@ fn leaf(cluster_id: &str, subject: Subject<'_>) -> Result<CertificateParams, rcg
 
 fn params(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     // From yesterday: clocks differ. To the first of the month, since days of other years may not exist.
     let from = today.saturating_sub(1.day());
     let to = today.saturating_add(YEARS.years());
     let day = |date: jiff::civil::Date, day: i8| {
         let month = u8::try_from(date.month()).unwrap_or(1);
-        rcgen::date_time_ymd(i32::from(date.year()), month, u8::try_from(day).unwrap_or(1))
+        rcgen::date_time_ymd(
+            i32::from(date.year()),
+            month,
+            u8::try_from(day).unwrap_or(1),
+        )
     };
     (params.not_before, params.not_after) = (day(from, from.day()), day(to, 1));
     params
@@ -163,8 +204,15 @@ mod tests {
         let node = dir.node("rides-1");
         let first = [read(&ca_path(&dir)), read(&node.cert()), read(&node.key())];
         assert!(!make_all(&dir, "c-1", nodes()).expect("kept"));
-        assert_eq!(first, [read(&ca_path(&dir)), read(&node.cert()), read(&node.key())]);
-        for key in [node.key(), operator_paths(&dir).key, dir.tls().join("ca.key")] {
+        assert_eq!(
+            first,
+            [read(&ca_path(&dir)), read(&node.cert()), read(&node.key())]
+        );
+        for key in [
+            node.key(),
+            operator_paths(&dir).key,
+            dir.tls().join("ca.key"),
+        ] {
             let mode = std::fs::metadata(&key).expect("there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", key.display());
         }
