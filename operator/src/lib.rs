@@ -1,1 +1,12 @@
-//! .
+//! The ringkv operator: it brings what a `KvCluster` asks for about, with child processes on a laptop.
+//!
+//! `operator/DESIGN.md` has the picture; [`reconcile`] is the loop.
+
+pub mod cli;
+pub mod crd;
+pub mod dataplane;
+pub mod exit;
+pub mod local;
+pub mod plan;
+pub mod platform;
+pub mod reconcile;

@@ -1,0 +1,191 @@
+//! The command line.
+
+mod crds;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::local::status::Format;
+use crate::local::{self, run};
+use crate::platform::local::launch;
+use crate::platform::local::ports::Preference;
+use crate::reconcile::apply::chain;
+
+/// Runs ringkv clusters.
+#[derive(Debug, Parser)]
+#[command(name = "kv-operator", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a cluster on this machine, its nodes as processes; no Kubernetes needed.
+    Local(Local),
+    /// Print the custom resource definitions.
+    Crds {
+        /// Write them into files of this directory instead.
+        #[arg(long, value_name = "DIR")]
+        write: Option<PathBuf>,
+    },
+    #[command(name = launch::SUBCOMMAND, hide = true)]
+    NodeLauncher {
+        #[arg(long)]
+        config: PathBuf,
+        #[arg(long)]
+        node_binary: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Local {
+    #[command(subcommand)]
+    command: Option<LocalCommand>,
+    /// The KvCluster; saving it while this runs applies it.
+    #[arg(short, long, value_name = "YAML", required = true)]
+    file: Option<PathBuf>,
+    /// Where the cluster lives [default: .ringkv/<name> beside the file].
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The program that runs a node [default: kv-node beside this program, or in PATH].
+    #[arg(long, value_name = "PATH")]
+    node_binary: Option<PathBuf>,
+    /// Listen on any free ports instead of 8000, 8010, ...
+    #[arg(long)]
+    any_ports: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum LocalCommand {
+    /// Print the KvCluster with its status.
+    Status {
+        /// Where the cluster lives.
+        #[arg(long)]
+        dir: PathBuf,
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t = Format::Table)]
+        output: Format,
+    },
+    /// Stop a cluster; its data stay.
+    Stop {
+        /// Where the cluster lives.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Delete a stopped cluster with all its data.
+    Delete {
+        /// Where the cluster lives.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Don't ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors. If they can't be printed there is nowhere to say so.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
+        }
+    };
+    match cli.command {
+        Command::NodeLauncher {
+            config,
+            node_binary,
+        } => match launch::become_node(&config, &node_binary) {
+            Ok(never) => match never {},
+            Err(error) => fail(&error, error.advice(), error.exit()),
+        },
+        Command::Crds { write } => match crds::crds(write.as_deref()) {
+            Ok(()) => Exit::Ok,
+            Err(error) => fail(&error, None, error.exit()),
+        },
+        Command::Local(local) => in_runtime(local),
+    }
+}
+
+fn in_runtime(arguments: Local) -> Exit {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime
+        .map_err(local::Error::Signals)
+        .and_then(|runtime| runtime.block_on(local(arguments)))
+    {
+        Ok(()) => Exit::Ok,
+        Err(error) => fail(&error, error.advice(), error.exit()),
+    }
+}
+
+async fn local(arguments: Local) -> Result<(), local::Error> {
+    let Local {
+        command,
+        file,
+        dir,
+        node_binary,
+        any_ports,
+    } = arguments;
+    match command {
+        Some(LocalCommand::Status { dir, output }) => {
+            let text = local::status::status(&dir, output).await?;
+            std::io::stdout()
+                .write_all(text.as_bytes())
+                .map_err(local::Error::Output)
+        }
+        Some(LocalCommand::Stop { dir }) => {
+            local::stop::stop(&dir, |progress| eprintln!("{progress}")).await?;
+            eprintln!("stopped; the data stay in {}", dir.display());
+            Ok(())
+        }
+        Some(LocalCommand::Delete { dir, yes }) => {
+            local::delete::delete(&dir, yes).await?;
+            eprintln!("deleted {}", dir.display());
+            Ok(())
+        }
+        None => {
+            let ports = if any_ports {
+                Preference::Any
+            } else {
+                Preference::WellKnown
+            };
+            let file = file.unwrap_or_default();
+            run::run(run::Arguments {
+                file,
+                dir,
+                node_binary,
+                ports,
+            })
+            .await
+        }
+    }
+}
+
+/// One sentence, and the status that goes with it.
+fn fail(error: &dyn std::error::Error, advice: Option<&str>, exit: Exit) -> Exit {
+    let advice = advice
+        .map(|advice| format!("; {advice}"))
+        .unwrap_or_default();
+    eprintln!("kv-operator: {}{advice}", chain(error));
+    exit
+}

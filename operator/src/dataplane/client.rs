@@ -1,0 +1,194 @@
+//! The admin service of each node, over mutual TLS.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kv_proto::admin::admin_client::AdminClient;
+use kv_proto::admin::{
+    BootstrapRequest, GetClusterReply, GetClusterRequest, GetIdentityRequest, GetNodeStatusRequest,
+};
+use kv_proto::client::{self, ClientTls, connect_admin};
+use kv_ring::NodeId;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+
+use super::{ClusterView, DataPlane, NodeView, Targets};
+
+/// How long one look at a node may take: a node that hangs must not hold up the others.
+const OBSERVE_TIMEOUT: Duration = Duration::from_millis(1_500);
+const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many nodes are asked at a time.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// The operator's PEM files.
+#[derive(Clone, Debug)]
+pub struct TlsPaths {
+    /// The cluster's CA.
+    pub ca: PathBuf,
+    /// The operator's certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] client::Error),
+    /// The node refused or did not answer.
+    #[error("the node at {address} refused or did not answer: {}", source.message())]
+    Call {
+        /// The address.
+        address: String,
+        /// What it said.
+        source: Box<tonic::Status>,
+    },
+}
+
+/// Clients of all nodes; each keeps its connection and dials again by itself.
+#[derive(Debug)]
+pub struct AdminClients {
+    tls: TlsPaths,
+    clients: BTreeMap<String, AdminClient<Channel>>,
+}
+
+impl AdminClients {
+    /// Certificates are read when the first connection is made: they need not exist yet.
+    #[must_use]
+    pub const fn new(tls: TlsPaths) -> Self {
+        Self {
+            tls,
+            clients: BTreeMap::new(),
+        }
+    }
+
+    fn tls(&self) -> Result<ClientTls, client::Error> {
+        ClientTls::from_files(&self.tls.ca, &self.tls.cert, &self.tls.key)
+    }
+}
+
+impl DataPlane for AdminClients {
+    async fn observe(&mut self, targets: &Targets) -> ClusterView {
+        self.clients
+            .retain(|address, _| targets.addresses.values().any(|known| known == address));
+        let mut view = ClusterView::default();
+        // Certificates are made with the nodes: before that there is nobody to ask.
+        let Ok(tls) = self.tls() else { return view };
+        let mut calls = JoinSet::new();
+        let mut rest = targets.addresses.iter();
+        loop {
+            while calls.len() < IN_FLIGHT_MAX {
+                let Some((&id, address)) = rest.next() else {
+                    break;
+                };
+                let known = self.clients.get(address).cloned();
+                calls.spawn(timeout(
+                    OBSERVE_TIMEOUT,
+                    look(id, address.clone(), known, tls.clone()),
+                ));
+            }
+            let Some(done) = calls.join_next().await else {
+                break;
+            };
+            if let Ok(Ok(Ok(Look {
+                id,
+                address,
+                client,
+                node,
+                cluster,
+            }))) = done
+            {
+                self.clients.insert(address, client);
+                if node.identity.node_id == id.0 && node.identity.cluster_id == targets.cluster_id {
+                    view.nodes.insert(id, node);
+                    view.cluster = newer(view.cluster.take(), cluster);
+                }
+            }
+        }
+        view
+    }
+
+    async fn bootstrap(&mut self, address: &str, request: BootstrapRequest) -> Result<(), Error> {
+        let mut client = match self.clients.get(address) {
+            Some(client) => client.clone(),
+            None => connect_admin(address, &self.tls()?).await?,
+        };
+        let mut request = tonic::Request::new(request);
+        request.set_timeout(BOOTSTRAP_TIMEOUT);
+        let call = timeout(BOOTSTRAP_TIMEOUT, client.bootstrap(request));
+        let status = match call.await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(status)) => status,
+            Err(_) => tonic::Status::deadline_exceeded("no answer in 10 s"),
+        };
+        Err(Error::Call {
+            address: address.to_owned(),
+            source: Box::new(status),
+        })
+    }
+}
+
+struct Look {
+    id: NodeId,
+    address: String,
+    client: AdminClient<Channel>,
+    node: NodeView,
+    cluster: Option<GetClusterReply>,
+}
+
+async fn look(
+    id: NodeId,
+    address: String,
+    known: Option<AdminClient<Channel>>,
+    tls: ClientTls,
+) -> Result<Look, Error> {
+    let mut client = match known {
+        Some(client) => client,
+        None => connect_admin(&address, &tls).await?,
+    };
+    let failed = |status| Error::Call {
+        address: address.clone(),
+        source: Box::new(status),
+    };
+    let identity = client
+        .get_identity(GetIdentityRequest {})
+        .await
+        .map_err(failed)?
+        .into_inner();
+    let (mut status, mut cluster) = (None, None);
+    if identity.joined {
+        // A node that can say who it is but no more is there all the same.
+        status = client
+            .get_node_status(GetNodeStatusRequest {})
+            .await
+            .ok()
+            .map(tonic::Response::into_inner);
+        cluster = client
+            .get_cluster(GetClusterRequest {})
+            .await
+            .ok()
+            .map(tonic::Response::into_inner);
+    }
+    Ok(Look {
+        id,
+        address,
+        client,
+        node: NodeView { identity, status },
+        cluster,
+    })
+}
+
+fn newer(one: Option<GetClusterReply>, other: Option<GetClusterReply>) -> Option<GetClusterReply> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.revision > one.revision {
+            other
+        } else {
+            one
+        }),
+        (one, other) => one.or(other),
+    }
+}

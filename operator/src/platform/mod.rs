@@ -1,0 +1,134 @@
+//! Where nodes run. A platform can say what is there and do one thing at a time; it decides nothing.
+//!
+//! Invariants of every platform: `observe` waits for nothing to change; `apply` returns before its effect is seen, and doing
+//! it again does no harm; [`Presence::Unknown`] is never taken for dead.
+
+pub mod local;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use kv_ring::NodeId;
+
+use crate::crd::condition::Reason;
+use crate::plan::seats::Seat;
+
+/// Whether a node's process is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Certainly not.
+    Absent,
+    /// Being brought up by the platform.
+    Starting,
+    /// Alive; whether it serves is for the node to say.
+    Running,
+    /// Told to end.
+    Terminating,
+    /// Can't be told.
+    Unknown,
+}
+
+/// What a node's disk holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// Nothing at all.
+    Empty,
+    /// Something, perhaps data.
+    Used,
+    /// Can't be told.
+    Unknown,
+}
+
+/// `host:port` of each of a node's services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// The DynamoDB API.
+    pub dynamo: String,
+    /// Client gRPC.
+    pub kv: String,
+    /// Peers and admin.
+    pub peer: String,
+}
+
+/// What keeps a node from running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// [`Reason::NodesDown`] or [`Reason::CannotStart`].
+    pub reason: Reason,
+    /// For people: what is the case and what to do.
+    pub message: String,
+}
+
+/// A node as the platform sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeObject {
+    /// Its id.
+    pub id: NodeId,
+    /// `<cluster>-<id>`.
+    pub name: String,
+    /// Its zone.
+    pub zone: String,
+    /// The machine that it runs on.
+    pub host: String,
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// Whether its process is there.
+    pub presence: Presence,
+    /// What its disk holds.
+    pub disk: Disk,
+    /// Its process, where the platform has one to name.
+    pub pid: Option<u32>,
+    /// Why it isn't running, if there is more to say.
+    pub trouble: Option<Trouble>,
+}
+
+/// The identity of a cluster, kept outside of its nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterIdentity {
+    /// Never changes.
+    pub cluster_id: String,
+    /// Set before the one `Bootstrap` call: from then on nodes may hold data.
+    pub is_formed: bool,
+}
+
+/// All that the platform has of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Its identity, if it has been chosen.
+    pub identity: Option<ClusterIdentity>,
+    /// Its nodes.
+    pub nodes: BTreeMap<NodeId, NodeObject>,
+}
+
+/// One thing that a platform can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Keep an identity, on stable storage before this returns. Refused if there is another one.
+    KeepIdentity {
+        /// The id.
+        cluster_id: String,
+    },
+    /// Make what these nodes need to start, and keep what is there already.
+    Prepare {
+        /// The cluster that they belong to.
+        cluster_id: String,
+        /// All nodes of the cluster.
+        seats: Vec<Seat>,
+    },
+    /// Start a node's process unless it is too early to try again.
+    Start(NodeId),
+    /// Set [`ClusterIdentity::is_formed`], on stable storage before this returns.
+    MarkFormed,
+}
+
+/// The platform's side of the reconcile loop.
+pub trait Platform: Send {
+    /// Why something could not be done.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// What is there now.
+    fn observe(&mut self) -> impl Future<Output = Result<Inventory, Self::Error>> + Send;
+
+    /// Does one thing.
+    fn apply(&mut self, action: &Action) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}

@@ -1,0 +1,367 @@
+//! Last stage: what was observed, planned and applied becomes the status. Pure; the same inputs give the same status.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kv_ring::NodeId;
+
+use super::apply::Applied;
+use super::observe::Observed;
+use super::plan::Plan;
+use crate::crd::condition::{self, ConditionType, Reason, Verdict};
+use crate::crd::{Endpoint, KvCluster, KvClusterStatus, NodeState, NodeStatus, STATUS_NODES_MAX};
+use crate::dataplane::NodeView;
+use crate::plan::Blocked;
+use crate::platform::{NodeObject, Presence};
+
+/// A newer spec that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// [`Reason::InvalidSpec`] or [`Reason::ChangeNotSupported`].
+    pub reason: Reason,
+    /// Where and why.
+    pub message: String,
+}
+
+/// All that a status is made of.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// The spec in force, and the status before.
+    pub object: &'a KvCluster,
+    /// What is there.
+    pub observed: &'a Observed,
+    /// What stands in the way.
+    pub plan: &'a Plan,
+    /// What went wrong.
+    pub applied: &'a Applied,
+    /// A newer spec that was not taken.
+    pub refused: Option<&'a Refused>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Makes the status.
+#[must_use]
+pub fn status(inputs: &Inputs<'_>) -> KvClusterStatus {
+    let Inputs {
+        object,
+        observed,
+        plan: _,
+        applied: _,
+        refused: _,
+        now,
+    } = inputs;
+    let (inventory, view) = (observed.inventory(), observed.view());
+    let before = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation.unwrap_or(1);
+    let all: Vec<NodeStatus> = inventory
+        .nodes
+        .values()
+        .map(|node| node_status(node, observed, &before))
+        .collect();
+    let count = |state| all.iter().filter(|node| node.state == state).count();
+    let facts = Facts {
+        wanted: usize::try_from(object.spec.nodes).unwrap_or(0),
+        up: count(NodeState::Up),
+        nodes: &all,
+    };
+    let conditions = verdicts(inputs, &facts, &before.conditions)
+        .into_iter()
+        .map(|verdict| verdict.into_condition(&before.conditions, generation, *now))
+        .collect();
+    let endpoints = all
+        .iter()
+        .take(STATUS_NODES_MAX)
+        .flat_map(|node| endpoints(node, observed))
+        .collect();
+    KvClusterStatus {
+        observed_generation: Some(generation),
+        cluster_id: inventory
+            .identity
+            .as_ref()
+            .map(|identity| identity.cluster_id.clone()),
+        cluster_version: view
+            .cluster
+            .as_ref()
+            .map(|cluster| cluster.cluster_version)
+            .or(before.cluster_version),
+        replicas: i32::try_from(all.len()).unwrap_or(i32::MAX),
+        nodes_up: i32::try_from(facts.up).unwrap_or(i32::MAX),
+        endpoints,
+        conditions,
+        nodes: { all }.into_iter().take(STATUS_NODES_MAX).collect(),
+    }
+}
+
+fn node_status(node: &NodeObject, observed: &Observed, before: &KvClusterStatus) -> NodeStatus {
+    let answer = observed.view().nodes.get(&node.id);
+    let before = before.nodes.iter().find(|before| before.id == node.id.0);
+    let load = answer.and_then(|answer| answer.status.as_ref());
+    let members = observed
+        .view()
+        .cluster
+        .iter()
+        .flat_map(|cluster| &cluster.nodes);
+    let share = { members }
+        .find(|member| member.id == node.id.0)
+        .map(|member| round(member.share));
+    NodeStatus {
+        name: node.name.clone(),
+        id: node.id.0,
+        zone: node.zone.clone(),
+        state: state(node, answer, before),
+        endpoint: (!node.addresses.dynamo.is_empty())
+            .then(|| format!("http://{}", node.addresses.dynamo)),
+        share: share.or(before.map(|before| before.share)).unwrap_or(0.0),
+        leaders: load.map_or(0, |load| load.leaders),
+        partitions: load
+            .map(|load| load.partitions)
+            .or(before.map(|before| before.partitions))
+            .unwrap_or(0),
+        pid: node.pid,
+    }
+}
+
+fn state(node: &NodeObject, answer: Option<&NodeView>, before: Option<&NodeStatus>) -> NodeState {
+    match node.presence {
+        Presence::Absent => NodeState::Down,
+        Presence::Terminating => NodeState::Stopping,
+        Presence::Unknown => NodeState::Unknown,
+        Presence::Starting => NodeState::Starting,
+        Presence::Running => {
+            let was_up = before.is_some_and(|before| {
+                before.pid == node.pid
+                    && matches!(before.state, NodeState::Up | NodeState::Unresponsive)
+            });
+            let is_ready =
+                answer.map(|answer| answer.status.as_ref().is_some_and(|status| status.ready));
+            match (answer.map(|answer| answer.identity.joined), is_ready) {
+                (Some(true), Some(true)) => NodeState::Up,
+                (None, _) if was_up => NodeState::Unresponsive,
+                _ => NodeState::Starting,
+            }
+        }
+    }
+}
+
+fn endpoints(node: &NodeStatus, observed: &Observed) -> Vec<Endpoint> {
+    let Some(object) = observed.inventory().nodes.get(&NodeId(node.id)) else {
+        return Vec::new();
+    };
+    let services = [
+        ("dynamodb", &object.addresses.dynamo),
+        ("grpc", &object.addresses.kv),
+    ];
+    services
+        .into_iter()
+        .filter(|(_, address)| !address.is_empty())
+        .map(|(name, address)| Endpoint {
+            name: name.into(),
+            node: node.name.clone(),
+            url: format!("http://{address}"),
+        })
+        .collect()
+}
+
+/// Four digits: a status is written on change only, and digits beyond these always change.
+fn round(share: f64) -> f64 {
+    (share * 1e4).round() / 1e4
+}
+
+struct Facts<'a> {
+    wanted: usize,
+    up: usize,
+    nodes: &'a [NodeStatus],
+}
+
+impl Facts<'_> {
+    /// The names of nodes in a state, for a message.
+    fn names(&self, wanted: NodeState) -> Vec<&str> {
+        self.nodes
+            .iter()
+            .filter(|node| node.state == wanted)
+            .map(|node| node.name.as_str())
+            .collect()
+    }
+}
+
+fn verdicts(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Vec<Verdict> {
+    let ready = ready(inputs, facts);
+    let progressing = progressing(inputs, &ready, before);
+    let lost = match &inputs.plan.get().blocked {
+        Some(Blocked::DataLost { cluster_id }) => Verdict::yes(
+            ConditionType::DataLost,
+            Reason::EveryDiskEmpty,
+            format!(
+                "the identity of cluster {cluster_id} is kept, but every disk is empty; nothing is started. Put the disks back, \
+                 or delete the cluster and make a new one"
+            ),
+        ),
+        _ => Verdict::no(ConditionType::DataLost, Reason::DataPresent, ""),
+    };
+    vec![ready, progressing, degraded(inputs, facts), lost]
+}
+
+fn ready(inputs: &Inputs<'_>, facts: &Facts<'_>) -> Verdict {
+    use ConditionType::Ready;
+    let view = inputs.observed.view();
+    let identity = inputs.observed.inventory().identity.as_ref();
+    let all_down = facts.nodes.iter().all(|node| node.state == NodeState::Down);
+    let leaderless: u64 = view
+        .nodes
+        .values()
+        .filter_map(|node| node.status.as_ref())
+        .map(|status| status.leaderless)
+        .max()
+        .unwrap_or(0);
+    let joined = view.nodes.values().any(|node| node.identity.joined);
+    if inputs.plan.get().blocked.is_some() {
+        return Verdict::no(
+            Ready,
+            Reason::Blocked,
+            "nothing is started; see the other conditions",
+        );
+    }
+    if inputs.applied.is_look() && all_down && !facts.nodes.is_empty() {
+        return Verdict::no(Ready, Reason::Stopped, "no node runs");
+    }
+    if !joined && !identity.is_some_and(|identity| identity.is_formed) {
+        return Verdict::no(
+            Ready,
+            Reason::NotBootstrapped,
+            "the cluster is not made yet",
+        );
+    }
+    if facts.up < facts.wanted || facts.up < facts.nodes.len() {
+        return Verdict::no(
+            Ready,
+            Reason::NodesNotUp,
+            format!("{} of {} nodes are up", facts.up, facts.wanted),
+        );
+    }
+    if leaderless > 0
+        || view
+            .cluster
+            .as_ref()
+            .is_none_or(|cluster| cluster.meta_leader == 0)
+    {
+        let message = if leaderless > 0 {
+            format!("{leaderless} partitions have no leader")
+        } else {
+            "the metadata group has no leader".to_owned()
+        };
+        return Verdict::no(Ready, Reason::Leaderless, message);
+    }
+    Verdict::yes(
+        Ready,
+        Reason::Serving,
+        format!("{} nodes are up and every partition has a leader", facts.up),
+    )
+}
+
+fn progressing(inputs: &Inputs<'_>, ready: &Verdict, before: &[Condition]) -> Verdict {
+    use ConditionType::Progressing;
+    if let Some(refused) = inputs.refused {
+        return Verdict::no(Progressing, refused.reason, &refused.message);
+    }
+    if inputs.plan.get().blocked.is_some() {
+        return Verdict::no(
+            Progressing,
+            Reason::Blocked,
+            "a person must decide; see the other conditions",
+        );
+    }
+    let done = Verdict::no(
+        Progressing,
+        Reason::UpToDate,
+        "what the spec asks for is there",
+    );
+    // Once reached, a generation stays so: a node that fails later degrades the cluster, it does not change it.
+    let generation = inputs.object.metadata.generation.unwrap_or(1);
+    let was_done = condition::find(before, Progressing).is_some_and(|before| {
+        before.observed_generation == Some(generation)
+            && before.reason == Reason::UpToDate.to_string()
+    });
+    if was_done || ready.holds {
+        return done;
+    }
+    Verdict::yes(Progressing, Reason::Creating, &ready.message)
+}
+
+fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>) -> Verdict {
+    use ConditionType::Degraded;
+    let Inputs {
+        observed,
+        plan,
+        applied,
+        ..
+    } = inputs;
+    let nodes = &observed.inventory().nodes;
+    if plan.get().blocked == Some(Blocked::IdentityMissing) {
+        let message = "nodes have data, but the file with the cluster's identity is missing; nothing is started. Put it back";
+        return Verdict::yes(Degraded, Reason::IdentityMissing, message);
+    }
+    if !plan.get().identity_lost.is_empty() {
+        let lost: Vec<String> = plan
+            .get()
+            .identity_lost
+            .iter()
+            .map(|id| name_of(nodes, *id))
+            .collect();
+        let message = format!(
+            "the disk of {} is empty, though the cluster counts on what it held; it is not started, since it would forget its \
+             votes. Put the disk back",
+            lost.join(", ")
+        );
+        return Verdict::yes(Degraded, Reason::IdentityLost, message);
+    }
+    let troubles = |reason| -> Vec<&str> {
+        let troubled = nodes.values().filter_map(|node| node.trouble.as_ref());
+        troubled
+            .filter(|trouble| trouble.reason == reason)
+            .map(|trouble| trouble.message.as_str())
+            .collect()
+    };
+    for reason in [Reason::CannotStart, Reason::NodesDown] {
+        let messages = troubles(reason);
+        if !messages.is_empty() {
+            return Verdict::yes(Degraded, reason, messages.join("; "));
+        }
+    }
+    let silent = facts.names(NodeState::Unresponsive);
+    if !silent.is_empty() {
+        let message = format!(
+            "{} does not answer, though its process runs",
+            silent.join(", ")
+        );
+        return Verdict::yes(Degraded, Reason::NodesUnresponsive, message);
+    }
+    let full = observed
+        .view()
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.status.as_ref().is_some_and(|s| s.writes_refused));
+    let full: Vec<String> = full.map(|(&id, _)| name_of(nodes, id)).collect();
+    if !full.is_empty() {
+        let message = format!(
+            "the disk of {} is nearly full and refuses writes; make room",
+            full.join(", ")
+        );
+        return Verdict::yes(Degraded, Reason::WritesRefused, message);
+    }
+    if let Some(failure) = applied.failures().first() {
+        return Verdict::yes(
+            Degraded,
+            Reason::StepFailed,
+            format!("{failure}; tried again"),
+        );
+    }
+    Verdict::no(Degraded, Reason::AllNodesUp, "")
+}
+
+fn name_of(nodes: &BTreeMap<NodeId, NodeObject>, id: NodeId) -> String {
+    nodes
+        .get(&id)
+        .map_or_else(|| format!("node {}", id.0), |node| node.name.clone())
+}

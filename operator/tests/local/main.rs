@@ -1,0 +1,9 @@
+//! `kv-operator local` as a user runs it, with nodes that keep no data (`examples/fake-node.rs`).
+
+mod harness;
+
+mod adoption;
+mod commands;
+mod failures;
+mod lifecycle;
+mod specs;
