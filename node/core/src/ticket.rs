@@ -47,7 +47,7 @@ impl Ticket {
     pub fn eventual(&self, now: Now) -> Option<Pass> {
         let pass = Pass(self.generation.load(Ordering::Acquire));
         let heard = self.heard_at.load(Ordering::Acquire);
-        (heard > 0 && now.mono_us < heard + EVENTUAL_US).then_some(pass)
+        (heard > 0 && now.mono_us < heard.saturating_add(EVENTUAL_US)).then_some(pass)
     }
 
     /// Whether what was read under the pass came from the range that it was for.

@@ -171,9 +171,9 @@ impl Group {
         self.members.get(&leader).map(|&node| (leader, node))
     }
 
-    /// When the leader was last heard, on the monotonic clock; a leader hears itself.
+    /// When the leader was last heard, on the monotonic clock; a leader hears itself as long as its lease holds.
     pub fn heard_at(&self, now: Now) -> u64 {
-        if self.is_leader() { now.mono_us } else { self.heard_at }
+        if self.is_leader() { now.mono_us.max(self.lease_until()) } else { self.heard_at }
     }
 
     /// Whether the replica has a configuration, so that it can take part.
@@ -381,9 +381,9 @@ impl Group {
         messages
     }
 
-    /// Whether an append up to this number was waited for.
-    pub fn has_unsynced(&self, append: u64) -> bool {
-        self.unsynced.front().is_some_and(|u| u.append <= append)
+    /// Whether [`Group::ready`] has something to give.
+    pub fn has_work(&self) -> bool {
+        !self.installing && self.raw.has_ready()
     }
 
     /// The voter, other than this one, that has most of the log; `None` if this is no leader, or alone, or handing over already.

@@ -221,7 +221,7 @@ impl Partition {
         if !self.holds(&forward) {
             return self.refuse_route(group, &forward, to, Refusal::StaleRoute, fx);
         }
-        if !strong && group.is_initialised() && now.mono_us < group.heard_at(now) + EVENTUAL_US && group.heard_at(now) > 0 {
+        if !strong && group.is_initialised() && now.mono_us < group.heard_at(now).saturating_add(EVENTUAL_US) && group.heard_at(now) > 0 {
             return self.read(forward, to, false, fx);
         }
         if !group.may_propose() || mood.clock_ahead {

@@ -58,6 +58,11 @@ impl Replica {
         }
     }
 
+    /// The lease that was published has ended meanwhile.
+    fn lease_ran_out(&self, now: Now) -> bool {
+        self.had_lease && self.group.lease_until() <= now.mono_us
+    }
+
     pub fn partition(&self) -> Option<&Partition> {
         match &self.machine {
             Machine::Partition(partition) => Some(partition),
@@ -109,7 +114,10 @@ impl Shard {
                 replica.eager = 0;
             }
         }
-        self.dirty.insert(id);
+        // Most groups have nothing to do at most ticks.
+        if replica.group.has_work() || replica.partition().is_some_and(|p| p.load() > 0) || replica.lease_ran_out(self.now) {
+            self.dirty.insert(id);
+        }
     }
 
     pub(super) fn on_raft(&mut self, from: NodeId, message: RaftMessage) {
@@ -267,6 +275,7 @@ impl Shard {
             self.install(id, hard_state);
         } else if !entries.is_empty() || hard_state.is_some() {
             self.writes.push(LogWrite { replica: name, entries, hard_state, ..Default::default() });
+            self.wrote.insert(id);
             self.sync |= sync;
         }
         self.apply(id, &committed);
@@ -337,12 +346,10 @@ impl Shard {
     }
 
     pub(super) fn on_appended(&mut self, number: u64) {
-        let ids: Vec<GroupId> = self.replicas.keys().copied().collect();
-        for id in ids {
+        let later = self.awaiting.split_off(&(number + 1));
+        let done = std::mem::replace(&mut self.awaiting, later);
+        for id in done.into_values().flatten().collect::<std::collections::BTreeSet<_>>() {
             let Some(replica) = self.replicas.get_mut(&id) else { continue };
-            if !replica.group.has_unsynced(number) {
-                continue;
-            }
             let messages = replica.group.persisted(number);
             self.send_raft(id, messages);
             self.dirty.insert(id);
@@ -490,6 +497,7 @@ impl Shard {
         self.counts.snapshots_installed += 1;
         replica.group.installed(self.append + 1);
         self.writes.push(write);
+        self.wrote.insert(id);
         self.sync = true;
         self.dirty.insert(id);
         if id == GroupId::META {

@@ -120,6 +120,10 @@ pub struct Shard {
     flushing: Option<(u64, Vec<(GroupId, u64)>)>,
     flushed_at: u64,
     want_flush: bool,
+    /// Entries applied when the last flush began.
+    flushed_applied: u64,
+    /// Groups that wait for an append.
+    awaiting: BTreeMap<u64, BTreeSet<GroupId>>,
     mood: Mood,
     /// How far the wall clock of each node is ahead of this one's, ms.
     clocks: BTreeMap<NodeId, i64>,
@@ -130,6 +134,7 @@ pub struct Shard {
     dirty: BTreeSet<GroupId>,
     local: VecDeque<Kind>,
     writes: Vec<LogWrite>,
+    wrote: BTreeSet<GroupId>,
     sync: bool,
     frames: BTreeMap<NodeId, RaftFrame>,
     out: Vec<Output>,
@@ -154,12 +159,12 @@ impl Shard {
                 break;
             }
         }
-        self.maybe_flush();
         for (to, frame) in std::mem::take(&mut self.frames) {
             self.out.push(Output::Send { to, lane: Lane::Small, frame: frame.finish() });
         }
         if !self.writes.is_empty() {
             self.append += 1;
+            self.awaiting.insert(self.append, std::mem::take(&mut self.wrote));
             let writes = std::mem::take(&mut self.writes);
             self.out.push(Output::Append { number: self.append, writes, sync: std::mem::take(&mut self.sync) });
         }
@@ -267,6 +272,7 @@ impl Shard {
         let sent = self.senders.tick(leads, self.now, &mut self.out);
         self.on_sent(sent);
         self.receivers.tick(self.now, &mut self.out);
+        self.maybe_flush();
     }
 
     fn on_frame(&mut self, from: NodeId, frame: &Bytes) {
@@ -427,10 +433,11 @@ impl Shard {
             return;
         }
         let limit = if self.config.flush_log_bytes > 0 { self.config.flush_log_bytes } else { FLUSH_LOG_BYTES };
-        let due = self.now.mono_us >= self.flushed_at + FLUSH_US;
+        let due = self.now.mono_us >= self.flushed_at + FLUSH_US && self.counts.applied > self.flushed_applied;
         if !self.want_flush && !due && self.log_bytes() < limit {
             return;
         }
+        self.flushed_applied = self.counts.applied;
         self.want_flush = false;
         self.flush += 1;
         self.flushed_at = self.now.mono_us;
@@ -440,7 +447,6 @@ impl Shard {
     }
 
     fn log_bytes(&self) -> usize {
-        // Counted on ticks and appends only would do; groups are few enough to add up where it matters.
         self.replicas.values().map(|r| r.group.log().bytes()).sum()
     }
 
