@@ -97,12 +97,11 @@ enum Slot<'i> {
 impl<'i> Slot<'i> {
     /// The place at `path`, if what should hold it is there and of the right type.
     fn find(item: &'i mut Item, path: &'i Path) -> Option<Self> {
-        let (last, parents) = path.steps().split_last()?;
-        let Some((_, inner)) = parents.split_first() else {
+        let Some((last, parents)) = path.inner().split_last() else {
             return Some(Slot::Member(item, path.head()));
         };
         let mut value = item.get_mut(path.head())?;
-        for step in inner {
+        for step in parents {
             value = match (value, step) {
                 (AttributeValue::M(members), Step::Field(name)) => members.get_mut(name)?,
                 (AttributeValue::L(list), Step::Index(index)) => list.get_mut(*index as usize)?,
@@ -177,14 +176,14 @@ impl<'u> Draft<'u> {
         }
         // Innermost lists first: what is removed from a list moves only what follows in it.
         self.removed
-            .sort_by_key(|path| (Reverse(path.steps().len()), *path));
+            .sort_by_key(|path| (Reverse(path.inner().len()), *path));
         for siblings in self.removed.chunk_by(|one, two| parent(one) == parent(two)) {
             let Some(Slot::Element(list, _)) = Slot::find(&mut self.item, siblings[0]) else {
                 return Err(ApplyError::InvalidPath);
             };
             let mut removed = siblings
                 .iter()
-                .filter_map(|path| match path.steps().last() {
+                .filter_map(|path| match path.inner().last() {
                     Some(Step::Index(index)) => Some(*index as usize),
                     _ => None,
                 });
@@ -203,10 +202,13 @@ impl<'u> Draft<'u> {
     }
 }
 
-fn parent(path: &Path) -> &[Step] {
-    path.steps()
+/// Where the list is of which `path` is an element.
+fn parent(path: &Path) -> (&str, &[Step]) {
+    let parents = path
+        .inner()
         .split_last()
-        .map_or(&[], |(_, parents)| parents)
+        .map_or(&[][..], |(_, parents)| parents);
+    (path.head(), parents)
 }
 
 /// Writes `value`, or gives it back if it is to be appended to a list.

@@ -29,7 +29,8 @@ use super::error::Reason;
 use super::function::Function;
 use super::lexer::{Token, TokenKind, syntax_error};
 use super::syntax::{
-    ActionSyntax, Call, ConditionSyntax, OperandSyntax, PathSyntax, Section, Segment, ValueSyntax,
+    ActionSyntax, Call, ConditionSyntax, NameSyntax, OperandSyntax, PathSyntax, Section,
+    StepSyntax, ValueSyntax,
 };
 use super::words::{check_functions, check_names};
 use super::{Kind, MAX_DEPTH, MAX_OPERATORS};
@@ -190,7 +191,8 @@ fn list<'t, 's, T>(
     input: &mut Input<'t, 's>,
     item: fn(&mut Input<'t, 's>) -> Parsed<T>,
 ) -> Parsed<Vec<T>> {
-    let mut items = vec![item(input)?];
+    let mut items = Vec::with_capacity(4);
+    items.push(item(input)?);
     while take(input, TokenKind::Comma) {
         items.push(item(input)?);
     }
@@ -421,44 +423,40 @@ fn call<'s>(input: &mut Input<'_, 's>) -> Parsed<Call<'s>> {
 }
 
 fn path<'s>(input: &mut Input<'_, 's>) -> Parsed<PathSyntax<'s>> {
-    let mut path = Vec::with_capacity(2);
-    path.push(path_name(input)?);
+    let head = name(input)?;
+    let inner = Vec::new();
+    let mut path = PathSyntax { head, inner };
     path_suffix(input, &mut path)?;
     Ok(path)
 }
 
 fn path_suffix<'s>(input: &mut Input<'_, 's>, path: &mut PathSyntax<'s>) -> Parsed<()> {
     loop {
-        match peek(input) {
+        let step = match peek(input) {
             Some(TokenKind::Dot) => {
                 input.next_token();
-                path.push(path_name(input)?);
+                StepSyntax::Field(name(input)?)
             }
-            Some(TokenKind::OpenIndex) => {
-                let index = delimited(
-                    token(TokenKind::OpenIndex),
-                    cut_err(token(TokenKind::Number)),
-                    cut_err(token(TokenKind::CloseIndex)),
-                );
-                path.push(
-                    index
-                        .map(|token| Segment::Index(token.text))
-                        .parse_next(input)?,
-                );
-            }
+            Some(TokenKind::OpenIndex) => delimited(
+                token(TokenKind::OpenIndex),
+                cut_err(token(TokenKind::Number)),
+                cut_err(token(TokenKind::CloseIndex)),
+            )
+            .map(|number| StepSyntax::Index(number.text))
+            .parse_next(input)?,
             _ => return Ok(()),
-        }
+        };
+        path.inner.push(step);
     }
 }
 
-fn path_name<'s>(input: &mut Input<'_, 's>) -> Parsed<Segment<'s>> {
+fn name<'s>(input: &mut Input<'_, 's>) -> Parsed<NameSyntax<'s>> {
     match peek(input) {
-        Some(TokenKind::Name) => Ok(Segment::Name(expect(input, TokenKind::Name)?)),
-        Some(TokenKind::NamePlaceholder) => Ok(Segment::Placeholder(expect(
-            input,
-            TokenKind::NamePlaceholder,
-        )?)),
-        _ => unexpected(input),
+        Some(TokenKind::Name) => Ok(NameSyntax::Plain(expect(input, TokenKind::Name)?)),
+        _ => {
+            let placeholder = expect(input, TokenKind::NamePlaceholder)?;
+            Ok(NameSyntax::Placeholder(placeholder))
+        }
     }
 }
 

@@ -17,74 +17,65 @@ pub enum Step {
     Field(String),
 }
 
-/// Where a value stands in an item: never empty, the first step is an attribute's name.
+/// Where a value stands in an item: an attribute's name, and steps into its value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path {
-    steps: Vec<Step>,
+    head: String,
+    /// Apart from the head, since most paths have none: they need no second allocation.
+    inner: Vec<Step>,
 }
 
 impl Path {
     /// The attribute `name` itself.
     pub fn attribute(name: impl Into<String>) -> Self {
-        Path {
-            steps: vec![Step::Field(name.into())],
-        }
+        Path::new(name.into(), Vec::new())
+    }
+
+    pub(super) fn new(head: String, inner: Vec<Step>) -> Self {
+        Path { head, inner }
     }
 
     /// This path with one more step.
     #[must_use]
     pub fn then(mut self, step: Step) -> Self {
-        self.steps.push(step);
+        self.inner.push(step);
         self
-    }
-
-    /// `steps` must begin with a field.
-    pub(super) fn from_steps(steps: Vec<Step>) -> Self {
-        debug_assert!(matches!(steps.first(), Some(Step::Field(_))));
-        Path { steps }
     }
 
     /// Name of the top-level attribute.
     pub fn head(&self) -> &str {
-        match self.steps.first() {
-            Some(Step::Field(name)) => name,
-            Some(Step::Index(_)) | None => "",
-        }
+        &self.head
     }
 
-    pub fn steps(&self) -> &[Step] {
-        &self.steps
+    /// The steps into the attribute's value.
+    pub fn inner(&self) -> &[Step] {
+        &self.inner
     }
 
     /// Whether the path looks inside its attribute.
     pub fn is_nested(&self) -> bool {
-        self.steps.len() > 1
+        !self.inner.is_empty()
     }
 
     /// The value at this path.
     pub fn get<'i>(&self, item: &'i Item) -> Option<&'i AttributeValue> {
-        let (_, inner) = self.steps.split_first()?;
-        inner
-            .iter()
-            .try_fold(item.get(self.head())?, |value, step| match (value, step) {
-                (AttributeValue::M(members), Step::Field(name)) => members.get(name),
-                (AttributeValue::L(elements), Step::Index(index)) => elements.get(*index as usize),
-                _ => None,
-            })
+        let mut steps = self.inner.iter();
+        steps.try_fold(item.get(&self.head)?, |value, step| match (value, step) {
+            (AttributeValue::M(members), Step::Field(name)) => members.get(name),
+            (AttributeValue::L(elements), Step::Index(index)) => elements.get(*index as usize),
+            _ => None,
+        })
     }
 }
 
 /// As the service's messages show paths: `[a, [1], b]`.
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (i, step) in self.steps.iter().enumerate() {
-            if i > 0 {
-                f.write_str(", ")?;
-            }
+        write!(f, "[{}", self.head)?;
+        for step in &self.inner {
             match step {
-                Step::Field(name) => f.write_str(name)?,
-                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Field(name) => write!(f, ", {name}")?,
+                Step::Index(index) => write!(f, ", [{index}]")?,
             }
         }
         f.write_str("]")
@@ -125,7 +116,10 @@ enum Clash {
 }
 
 fn clash(one: &Path, two: &Path) -> Option<Clash> {
-    for (a, b) in one.steps.iter().zip(&two.steps) {
+    if one.head != two.head {
+        return None;
+    }
+    for (a, b) in one.inner.iter().zip(&two.inner) {
         match (a, b) {
             _ if a == b => {}
             (Step::Index(_), Step::Field(_)) | (Step::Field(_), Step::Index(_)) => {
@@ -140,24 +134,22 @@ fn clash(one: &Path, two: &Path) -> Option<Clash> {
 /// Up to this many paths, comparing all pairs is faster than sorting.
 const PAIRWISE_MAX: usize = 8;
 
-/// Refuses paths that overlap or conflict. An overlap is told before a conflict, and of each the pair
-/// whose second path comes first.
-pub(super) fn check_clashes(paths: &[&Path]) -> Result<(), Reason> {
-    if paths.len() > PAIRWISE_MAX {
+/// Refuses `items` whose paths overlap or conflict. An overlap is told before a conflict, and of each
+/// the pair whose second path comes first.
+pub(super) fn check_clashes<T>(items: &[T], path: fn(&T) -> &Path) -> Result<(), Reason> {
+    if items.len() > PAIRWISE_MAX {
         // Sorted, a path stands next to one that it clashes with, if there is any.
-        let mut sorted = paths.to_vec();
+        let mut sorted: Vec<&Path> = items.iter().map(path).collect();
         sorted.sort_unstable();
-        if sorted
-            .windows(2)
-            .all(|pair| clash(pair[0], pair[1]).is_none())
-        {
+        let mut neighbours = sorted.windows(2);
+        if neighbours.all(|pair| clash(pair[0], pair[1]).is_none()) {
             return Ok(());
         }
     }
     let mut conflict = None;
-    for (i, two) in paths.iter().enumerate() {
-        for one in &paths[..i] {
-            let pair = || ((*one).clone(), (*two).clone());
+    for (i, two) in items.iter().map(path).enumerate() {
+        for one in items[..i].iter().map(path) {
+            let pair = || (one.clone(), two.clone());
             match clash(one, two) {
                 Some(Clash::Overlap) => {
                     let (one, two) = pair();

@@ -4,7 +4,6 @@
 //! where the tree needs them, so that none are redundant.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 
 use super::Source;
 use super::ast::{Expr, Operand};
@@ -92,16 +91,14 @@ impl<'a> Printer<'a> {
     }
 
     fn path(&mut self, path: &'a Path) {
-        for (i, step) in path.steps().iter().enumerate() {
+        self.name(path.head());
+        for step in path.inner() {
             match step {
                 Step::Field(name) => {
-                    self.text(if i == 0 { "" } else { "." });
+                    self.text(".");
                     self.name(name);
                 }
-                Step::Index(index) => {
-                    // Writing to a String cannot fail.
-                    let _ = write!(self.source.text, "[{index}]");
-                }
+                Step::Index(index) => self.text(&format!("[{index}]")),
             }
         }
     }

@@ -35,7 +35,7 @@ fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Vec<Path>, Reaso
     let paths = grammar::parse_projection(text, &tokens)?;
     let paths = paths.iter().map(|path| resolve_path(path, placeholders));
     let mut paths: Vec<Path> = paths.collect::<Result<_, _>>()?;
-    check_clashes(&paths.iter().collect::<Vec<_>>())?;
+    check_clashes(&paths, |path| path)?;
     paths.sort_unstable();
     Ok(paths)
 }
@@ -75,53 +75,45 @@ impl fmt::Display for Projection {
 
 /// The part of `item` at `paths`, which are sorted and do not overlap.
 pub(super) fn project(item: &Item, paths: &[&Path]) -> Item {
-    project_members(item, paths, 0)
-}
-
-/// `paths` agree in their first `depth` steps, which lead to `members`.
-fn project_members(members: &Item, paths: &[&Path], depth: usize) -> Item {
     let mut projected = Item::new();
-    for branch in branches(paths, depth) {
-        if let Some(Step::Field(name)) = branch[0].steps().get(depth)
-            && let Some(value) = members.get(name)
-            && let Some(value) = project_value(value, branch, depth + 1)
+    for branch in paths.chunk_by(|one, two| one.head() == two.head()) {
+        let name = branch[0].head();
+        if let Some(value) = item.get(name)
+            && let Some(value) = project_value(value, branch, 0)
         {
-            projected.insert(name.clone(), value);
+            projected.insert(name.to_owned(), value);
         }
     }
     projected
 }
 
-fn project_elements(
-    elements: &[AttributeValue],
-    paths: &[&Path],
-    depth: usize,
-) -> Vec<AttributeValue> {
-    let project_branch = |branch: &[&Path]| match branch[0].steps().get(depth) {
-        Some(Step::Index(index)) => {
-            project_value(elements.get(*index as usize)?, branch, depth + 1)
-        }
-        _ => None,
-    };
-    branches(paths, depth).filter_map(project_branch).collect()
-}
-
-/// The runs of `paths` that go on with the same step.
-fn branches<'p, 'i>(paths: &'p [&'i Path], depth: usize) -> impl Iterator<Item = &'p [&'i Path]> {
-    paths.chunk_by(move |one, two| one.steps().get(depth) == two.steps().get(depth))
-}
-
+/// What `paths` leave of `value`, to which their first `depth` inner steps lead.
 fn project_value(value: &AttributeValue, paths: &[&Path], depth: usize) -> Option<AttributeValue> {
-    if paths[0].steps().len() == depth {
+    if paths[0].inner().len() == depth {
         return Some(value.clone());
     }
+    let branches = paths.chunk_by(|one, two| one.inner().get(depth) == two.inner().get(depth));
+    let branches = branches.filter_map(|branch| Some((branch[0].inner().get(depth)?, branch)));
     match value {
         AttributeValue::M(members) => {
-            let projected = project_members(members, paths, depth);
+            let project_member = |(step, branch): (&Step, &[&Path])| match step {
+                Step::Field(name) => {
+                    let value = project_value(members.get(name)?, branch, depth + 1)?;
+                    Some((name.clone(), value))
+                }
+                Step::Index(_) => None,
+            };
+            let projected: Item = branches.filter_map(project_member).collect();
             (!projected.is_empty()).then_some(AttributeValue::M(projected))
         }
         AttributeValue::L(elements) => {
-            let projected = project_elements(elements, paths, depth);
+            let project_element = |(step, branch): (&Step, &[&Path])| match step {
+                Step::Index(index) => {
+                    project_value(elements.get(*index as usize)?, branch, depth + 1)
+                }
+                Step::Field(_) => None,
+            };
+            let projected: Vec<_> = branches.filter_map(project_element).collect();
             (!projected.is_empty()).then_some(AttributeValue::L(projected))
         }
         _ => None,

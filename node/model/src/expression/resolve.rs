@@ -16,7 +16,7 @@ use super::error::Reason;
 use super::function::Function;
 use super::path::{Path, Step};
 use super::placeholders::Placeholders;
-use super::syntax::{Call, ConditionSyntax, OperandSyntax, PathSyntax, Segment};
+use super::syntax::{Call, ConditionSyntax, NameSyntax, OperandSyntax, PathSyntax, StepSyntax};
 use super::words::list_index;
 use crate::value::AttributeValue;
 
@@ -54,12 +54,22 @@ pub(super) fn resolve_path(
     syntax: &PathSyntax<'_>,
     placeholders: &mut Placeholders,
 ) -> Result<Path, Reason> {
-    let steps = syntax.iter().map(|segment| match segment {
-        Segment::Name(name) => Ok(Step::Field((*name).to_owned())),
-        Segment::Placeholder(name) => Ok(Step::Field(placeholders.name(name)?.to_owned())),
-        Segment::Index(digits) => Ok(Step::Index(list_index(digits)?)),
-    });
-    Ok(Path::from_steps(steps.collect::<Result<_, Reason>>()?))
+    let head = resolve_name(syntax.head, placeholders)?;
+    let mut inner = Vec::with_capacity(syntax.inner.len());
+    for step in &syntax.inner {
+        inner.push(match step {
+            StepSyntax::Field(name) => Step::Field(resolve_name(*name, placeholders)?),
+            StepSyntax::Index(digits) => Step::Index(list_index(digits)?),
+        });
+    }
+    Ok(Path::new(head, inner))
+}
+
+fn resolve_name(syntax: NameSyntax<'_>, placeholders: &mut Placeholders) -> Result<String, Reason> {
+    match syntax {
+        NameSyntax::Plain(name) => Ok(name.to_owned()),
+        NameSyntax::Placeholder(name) => Ok(placeholders.name(name)?.to_owned()),
+    }
 }
 
 pub(super) fn resolve_operand(

@@ -3,17 +3,27 @@
 use super::ast::Comparator;
 use super::function::Function;
 
-/// A step of a path. The first one is no index.
+/// An attribute's or member's name.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Segment<'s> {
-    Name(&'s str),
+pub(super) enum NameSyntax<'s> {
+    Plain(&'s str),
     /// With its `#`.
     Placeholder(&'s str),
+}
+
+/// A step into a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum StepSyntax<'s> {
+    Field(NameSyntax<'s>),
     /// Digits.
     Index(&'s str),
 }
 
-pub(super) type PathSyntax<'s> = Vec<Segment<'s>>;
+#[derive(Debug)]
+pub(super) struct PathSyntax<'s> {
+    pub head: NameSyntax<'s>,
+    pub inner: Vec<StepSyntax<'s>>,
+}
 
 #[derive(Debug)]
 pub(super) struct Call<'s> {

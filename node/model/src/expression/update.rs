@@ -110,7 +110,7 @@ fn resolve(
             Err(reason) => return Err(first_undefined(tokens, placeholders).unwrap_or(reason)),
         }
     }
-    check_clashes(&pending.iter().map(|(path, _)| path).collect::<Vec<_>>())?;
+    check_clashes(&pending, |(path, _)| path)?;
     for (_, action) in &pending {
         check_action_operand(action)?;
     }
