@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::mount::Disk;
 use kv_core::store::suite::log::{entry, write};
+use kv_core::store::suite::{Choices, store};
 use kv_core::store::{Batch, Error, Keyspace, LogStore, LogWrite, Reader, Store};
 use kv_node::storage::{
     EngineLog, LogConfig, RocksConfig, RocksStore, SpaceConfig, SpaceMonitor, WriteMode,
@@ -15,7 +16,7 @@ use kv_node::storage::{
 const SPACE: SpaceConfig = SpaceConfig {
     reserve_bytes: 24 << 20,
     reserve_share: 0.02,
-    ballast_bytes: 8 << 20,
+    ballast_bytes: 24 << 20,
 };
 const LOG: LogConfig = LogConfig {
     file_bytes: 1 << 20,
@@ -24,7 +25,7 @@ const LOG: LogConfig = LogConfig {
 };
 const STORE: RocksConfig = RocksConfig {
     cache_bytes: 1 << 20,
-    write_buffer_bytes: 16 << 20,
+    write_buffer_bytes: 8 << 20,
     background_jobs: 2,
     staged_file_bytes: 1 << 20,
 };
@@ -33,12 +34,9 @@ const STORE: RocksConfig = RocksConfig {
 fn fill(dir: &Path) {
     let mut file = File::create(dir.join("filler")).expect("a file");
     for step in [1 << 20, 4096] {
-        while file
-            .write_all(&vec![1; step])
-            .and_then(|()| file.sync_data())
-            .is_ok()
-        {}
+        while file.write_all(&vec![1; step]).is_ok() {}
     }
+    file.sync_all().expect("sync");
 }
 
 fn until<T>(what: &str, mut attempt: impl FnMut() -> Result<T, Error>) -> T {
@@ -78,28 +76,37 @@ fn a_flush_that_finds_no_space_works_once_the_ballast_is_released() {
         &STORE,
     )
     .expect("open");
-    let mut batch = Batch::default();
-    for i in 0..64_u32 {
-        let noise: Vec<u8> = (0..16_384_u32)
-            .map(|j| {
-                (i * 7919 + j * j * 31)
-                    .wrapping_mul(2_654_435_761)
-                    .to_le_bytes()[2]
-            })
-            .collect();
-        batch.put(Keyspace::Data, format!("{i:03}"), noise);
-    }
-    store.write(&batch).expect("write");
+    let mut first = Batch::default();
+    first.put(Keyspace::Data, "000", "");
+    store.write(&first).expect("write");
     fill(&disk.path());
+    let mut choices = Choices::new(1);
+    let mut kept = 1;
+    let refused = loop {
+        let mut batch = Batch::default();
+        let noise: Vec<u8> = (0..32 << 10)
+            .flat_map(|_| choices.draw().to_le_bytes())
+            .collect();
+        batch.put(Keyspace::Data, format!("{kept:03}"), noise);
+        match store.write(&batch) {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+        assert!(kept < 500, "the disk is not full");
+    };
+    assert!(matches!(refused, Error::Full(_)), "{refused:?}");
     let flushed = store.flush();
     assert!(matches!(flushed, Err(Error::Full(_))), "{flushed:?}");
     assert!(
-        store.get(Keyspace::Data, b"007").expect("get").is_some(),
+        store.get(Keyspace::Data, b"000").expect("get").is_some(),
         "reads go on"
     );
     monitor.release_ballast().expect("release");
     until("flush", || store.flush());
+    let mut batch = Batch::default();
+    batch.put(Keyspace::Data, "later", "");
     until("write", || store.write(&batch));
+    until("flush", || store.flush());
     drop(store);
     let store = RocksStore::open(
         disk.path().join("engine"),
@@ -107,7 +114,12 @@ fn a_flush_that_finds_no_space_works_once_the_ballast_is_released() {
         &STORE,
     )
     .expect("open");
-    assert!(store.get(Keyspace::Data, b"063").expect("get").is_some());
+    let found = store::pairs(&store, &store::everything(Keyspace::Data), false);
+    assert_eq!(
+        found.len(),
+        kept + 1,
+        "what was written is there, what was refused is not"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod job;
 mod options;
 mod read;
+mod room;
 mod sample;
 mod stage;
 
@@ -30,6 +31,7 @@ use rocksdb::{
 use self::job::Job;
 pub use self::options::RocksConfig;
 use self::read::OwnedSnapshot;
+use self::room::Room;
 use self::stage::Staging;
 use super::space::file_system_space;
 
@@ -65,6 +67,7 @@ pub struct RocksStore {
     dir: PathBuf,
     staging: Staging,
     options: Options,
+    room: Room,
     /// Held while an install runs: a checkpoint between its steps would need the staged files too.
     installing: Mutex<()>,
 }
@@ -98,11 +101,13 @@ impl RocksStore {
             .collect();
         let db = Db::open_cf_descriptors(&options, &dir, families).map_err(opening)?;
         let staging = Staging::new(staging.into(), config.staged_file_bytes);
+        let room = Room::new(dir.clone(), config.family_buffer_bytes());
         let store = RocksStore {
             db: Arc::new(db),
             dir,
             staging,
             options,
+            room,
             installing: Mutex::default(),
         };
         store.finish_jobs()?;
@@ -186,9 +191,10 @@ impl RocksStore {
         if batch.is_empty() {
             return Ok(());
         }
+        self.room.admit(&self.db, batch.size_in_bytes())?;
         self.db
             .write_opt(batch, &options::write())
-            .map_err(|error| store_error("write", error))
+            .map_err(|error| stuck(store_error("write", error)))
     }
 }
 
@@ -220,11 +226,12 @@ impl Store for RocksStore {
     }
 
     fn flush(&self) -> Result<()> {
+        self.room.check(&self.db, 0)?;
         let [a, b, c, d] = Keyspace::ALL.map(|keyspace| family(&self.db, keyspace));
         let all = [&a, &b, &c, &d, &jobs(&self.db)];
         self.db
             .flush_cfs_opt(&all, &options::flush())
-            .map_err(|error| store_error("flush", error))
+            .map_err(|error| stuck(store_error("flush", error)))
     }
 
     fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
@@ -310,6 +317,16 @@ fn delete_range(db: &Db, batch: &mut WriteBatch, range: &KeyRange) {
     let end = upper(range);
     if *range.start < *end {
         batch.delete_range_cf(family(db, range.keyspace), &range.start[..], &end[..]);
+    }
+}
+
+/// A full disk that `Room` did not see coming: RocksDB stays in that error until it is opened again (`room`).
+fn stuck(error: Error) -> Error {
+    match error {
+        Error::Full(text) => Error::Failed(format!(
+            "the engine stopped at a full disk, a restart replays its log: {text}"
+        )),
+        other => other,
     }
 }
 

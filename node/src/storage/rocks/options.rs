@@ -10,7 +10,8 @@ use rocksdb::{
 pub struct RocksConfig {
     /// Blocks, indexes and filters that are kept in memory.
     pub cache_bytes: usize,
-    /// All memtables together; above it the engine flushes by itself.
+    /// All memtables together; above it the engine flushes by itself. The ballast must be at least twice as large
+    /// ([`SpaceConfig`](crate::storage::SpaceConfig)), so that releasing it lets flushes go on.
     pub write_buffer_bytes: usize,
     /// Flushes and compactions at a time.
     pub background_jobs: i32,
@@ -26,6 +27,13 @@ impl Default for RocksConfig {
             background_jobs: 2,
             staged_file_bytes: 8 << 20,
         }
+    }
+}
+
+impl RocksConfig {
+    /// One memtable of one family.
+    pub(super) fn family_buffer_bytes(&self) -> usize {
+        (self.write_buffer_bytes / 2).max(1 << 20)
     }
 }
 
@@ -57,7 +65,7 @@ pub fn database(config: &RocksConfig, cache: &Cache) -> Result<Options, rocksdb:
 
 /// Adds what concerns one family of keys; also what staged files are written with.
 fn family(config: &RocksConfig, cache: &Cache, options: &mut Options) {
-    options.set_write_buffer_size((config.write_buffer_bytes / 2).max(1 << 20));
+    options.set_write_buffer_size(config.family_buffer_bytes());
     options.set_max_write_buffer_number(3);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_target_file_size_base(32 << 20);
