@@ -10,6 +10,7 @@ pub mod ids;
 pub mod meta;
 pub mod mutants;
 pub mod partition;
+pub mod read;
 pub mod shard;
 pub mod store;
 pub mod tables;

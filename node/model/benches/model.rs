@@ -43,7 +43,7 @@ fn json_1kb() -> Vec<u8> {
     json
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn read_json(bencher: Bencher) {
     let json = json_1kb();
     bencher
@@ -51,19 +51,19 @@ fn read_json(bencher: Bencher) {
         .bench(|| serde_json::from_slice::<Checked<Item>>(divan::black_box(&json)).unwrap());
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn encode(bencher: Bencher) {
     let item = item_1kb();
     bencher.bench(|| item::encode(divan::black_box(&item)));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn decode(bencher: Bencher) {
     let bytes = item::encode(&item_1kb());
     bencher.bench(|| item::decode(divan::black_box(&bytes)));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn write_json_from_encoding(bencher: Bencher) {
     let bytes = item::encode(&item_1kb());
     let mut out = Vec::with_capacity(2048);
@@ -76,7 +76,7 @@ fn write_json_from_encoding(bencher: Bencher) {
         });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn write_json_from_value(bencher: Bencher) {
     let item = item_1kb();
     let mut out = Vec::with_capacity(2048);
@@ -87,13 +87,13 @@ fn write_json_from_value(bencher: Bencher) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn size_of_encoding(bencher: Bencher) {
     let bytes = item::encode(&item_1kb());
     bencher.bench(|| item::size(divan::black_box(&bytes)));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn get_one_attribute(bencher: Bencher) {
     let bytes = item::encode(&item_1kb());
     bencher.bench(|| item::get(divan::black_box(&bytes), "price"));

@@ -13,7 +13,7 @@ use serde::de::{Deserialize, Deserializer};
 
 use crate::value::{self, AttributeValue, Item};
 
-pub(crate) use write::{write_base64, write_string};
+pub(crate) use write::{write_base64, write_utf8};
 pub use write::{write_item, write_value};
 
 /// A part of a request: a value, or what the service would answer.

@@ -2,6 +2,7 @@
 
 pub mod encoding;
 pub mod json;
+pub mod expression;
 pub mod number;
 pub mod schema;
 pub mod value;

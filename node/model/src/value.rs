@@ -1,7 +1,7 @@
 //! The ten types of the DynamoDB data model.
 //!
 //! Shapes follow the service's `AttributeValue`; limits (400 KiB items, 32 levels, 38 digits) are
-//! checked where values enter, with what [`limits`] and [`sets`] offer.
+//! checked where values enter: [`check_item`], the constructors of sets, [`crate::json`].
 
 mod limits;
 mod sets;

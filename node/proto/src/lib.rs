@@ -1,5 +1,8 @@
 //! The protobuf services of ringkv and the one way to connect to them.
 
+pub mod client;
+pub mod identity;
+
 /// Operator to node.
 pub mod admin {
     tonic::include_proto!("ringkv.admin.v1");

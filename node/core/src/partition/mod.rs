@@ -440,7 +440,8 @@ impl Partition {
             Ok(parsed) => parsed,
             Err(error) => return Err(refusal(forward, Refusal::Storage, error.to_string())),
         };
-        let mutation = evaluate::evaluate(parsed.as_ref().map(|r| r.payload), write).map_err(|error| match error {
+        let evaluated = evaluate::Parsed::of(write).and_then(|expressions| evaluate::evaluate(parsed.as_ref().map(|r| r.payload), write, &expressions));
+        let mutation = evaluated.map_err(|error| match error {
             Error::ConditionFailed { item } => ForwardReply { item, ..refusal(forward, Refusal::ConditionFailed, "") },
             other => refusal(forward, Refusal::Validation, other.to_string()),
         })?;

@@ -189,6 +189,11 @@ impl Shard {
         (partitions().count() as u64, led as u64, leaderless as u64)
     }
 
+    /// Groups that this node leads and that others could lead.
+    pub fn led_with_others(&self) -> u64 {
+        self.replicas.values().filter(|r| r.group.is_leader() && r.group.voters().len() > 1).count() as u64
+    }
+
     /// The consensus state and what is applied, for invariants.
     pub fn inspect(&self) -> impl Iterator<Item = (&crate::consensus::Group, &ReplicaState)> {
         self.replicas.values().map(|r| (&r.group, r.state()))

@@ -141,8 +141,7 @@ pub fn get(bytes: &[u8], name: &str) -> Result<Option<AttributeValue>, Error> {
         match found.cmp(name.as_bytes()) {
             std::cmp::Ordering::Less => raw::skip(&mut attributes.reader)?,
             std::cmp::Ordering::Equal => {
-                let raw = RawValue::read(&mut attributes.reader)?;
-                return decode_value(raw, 1).map(Some);
+                return decode_value(&mut attributes.reader, 1).map(Some);
             }
             std::cmp::Ordering::Greater => return Ok(None),
         }
@@ -162,17 +161,17 @@ fn attributes(bytes: &[u8]) -> Result<Container<'_>, Error> {
 fn decode_attributes(attributes: &mut Container<'_>, level: usize) -> Result<Item, Error> {
     let mut item = Item::new();
     while attributes.next() {
-        let name = attributes.name()?;
-        let value = decode_value(RawValue::read(&mut attributes.reader)?, level)?;
+        let name = std::str::from_utf8(attributes.name()?)?;
+        let value = decode_value(&mut attributes.reader, level)?;
         item.insert(name.to_owned(), value);
     }
     Ok(item)
 }
 
-fn decode_value(raw: RawValue<'_>, level: usize) -> Result<AttributeValue, Error> {
+fn decode_value(reader: &mut Reader<'_>, level: usize) -> Result<AttributeValue, Error> {
     raw::check_level(level)?;
-    Ok(match raw {
-        RawValue::S(text) => AttributeValue::S(text.to_owned()),
+    Ok(match RawValue::read(reader)? {
+        RawValue::S(text) => AttributeValue::S(std::str::from_utf8(text)?.to_owned()),
         RawValue::N(digits) => AttributeValue::N(digits.number()),
         RawValue::B(bytes) => AttributeValue::B(Bytes::copy_from_slice(bytes)),
         RawValue::Bool(value) => AttributeValue::Bool(value),
@@ -182,9 +181,9 @@ fn decode_value(raw: RawValue<'_>, level: usize) -> Result<AttributeValue, Error
             map.finish()?;
             AttributeValue::M(item)
         }
-        RawValue::L(list) => AttributeValue::L(
-            list.collect(|reader| decode_value(RawValue::read(reader)?, level + 1))?,
-        ),
+        RawValue::L(list) => {
+            AttributeValue::L(list.collect(|reader| decode_value(reader, level + 1))?)
+        }
         RawValue::Ss(members) => {
             AttributeValue::Ss(members.collect_ascending(|reader| {
                 Ok(std::str::from_utf8(reader.counted()?)?.to_owned())

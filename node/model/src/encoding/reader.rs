@@ -21,18 +21,21 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    #[inline]
     pub(super) fn byte(&mut self) -> Result<u8, Error> {
         let (&byte, rest) = self.rest.split_first().ok_or(Error::Truncated)?;
         self.rest = rest;
         Ok(byte)
     }
 
+    #[inline]
     pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(Error::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
+    #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(Error::Truncated)?;
         self.rest = rest;
@@ -40,7 +43,18 @@ impl<'a> Reader<'a> {
     }
 
     /// A LEB128 number of at most five bytes, in its shortest form.
+    #[inline]
     pub(super) fn varint(&mut self) -> Result<usize, Error> {
+        match *self.rest {
+            [byte @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(usize::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<usize, Error> {
         let mut value = 0u64;
         for shift in (0..35).step_by(7) {
             let byte = self.byte()?;
@@ -56,12 +70,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes behind their length.
+    #[inline]
     pub(super) fn counted(&mut self) -> Result<&'a [u8], Error> {
         let len = self.varint()?;
         self.take(len)
     }
 
-    /// Hands the rest to a reader of another crate module, which returns what it left.
+    /// Hands the rest to a decoder that returns what it left of it.
     pub(super) fn with<T, E>(
         &mut self,
         read: impl FnOnce(&'a [u8]) -> Result<(T, &'a [u8]), E>,

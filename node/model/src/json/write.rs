@@ -1,5 +1,7 @@
 //! Values to JSON text, appended to a buffer.
 
+use std::str::Utf8Error;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -107,26 +109,35 @@ fn write_escape(byte: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
-/// Length of the longest prefix without quotes, backslashes and control characters. Eight bytes at
-/// a time; most strings have none at all.
-fn plain_prefix(bytes: &[u8]) -> usize {
-    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let has_zero = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
-    let mut at = 0;
-    for chunk in bytes.chunks_exact(8) {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        let word = u64::from_ne_bytes(word);
-        let control = word.wrapping_sub(LOW * 0x20) & !word & HIGH;
-        let quote = has_zero(word ^ (LOW * u64::from(b'"')));
-        let backslash = has_zero(word ^ (LOW * u64::from(b'\\')));
-        if control | quote | backslash != 0 {
-            break;
-        }
-        at += 8;
+/// Appends foreign bytes as a string; most are plain ASCII, known after one pass.
+pub(crate) fn write_utf8(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Utf8Error> {
+    // As signed bytes, those of wide characters are negative.
+    let plain = |byte: u8| (byte as i8 >= 0x20) & (byte != b'"') & (byte != b'\\');
+    if !bytes.chunks(BLOCK).all(|block| all(block, plain)) {
+        write_string(std::str::from_utf8(bytes)?, out);
+        return Ok(());
     }
-    let tail = &bytes[at..];
-    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    at + tail.iter().position(special).unwrap_or(tail.len())
+    out.push(b'"');
+    out.extend_from_slice(bytes);
+    out.push(b'"');
+    Ok(())
+}
+
+/// Length of the longest prefix without quotes, backslashes and control characters.
+fn plain_prefix(bytes: &[u8]) -> usize {
+    let plain = |byte: u8| (byte >= 0x20) & (byte != b'"') & (byte != b'\\');
+    let blocks = bytes.chunks_exact(BLOCK);
+    let start = BLOCK * blocks.take_while(|block| all(block, plain)).count();
+    let tail = &bytes[start..];
+    let special = tail.iter().position(|&byte| !plain(byte));
+    start + special.unwrap_or(tail.len())
+}
+
+/// Bytes looked at together.
+const BLOCK: usize = 32;
+
+/// Whether a test holds for all bytes of a block; without an early way out, so that it compiles to
+/// a few vector instructions.
+fn all(block: &[u8], test: impl Fn(u8) -> bool) -> bool {
+    block.iter().fold(true, |all, &byte| all & test(byte))
 }

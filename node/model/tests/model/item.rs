@@ -54,6 +54,29 @@ fn depth_is_bounded() {
     );
 }
 
+/// Every ASCII character, in a short text and in both halves of a long one, wide ones beside it.
+#[test]
+fn both_json_writers_escape_every_character() {
+    for byte in 0..0x80u8 {
+        let special = char::from(byte);
+        for text in [
+            special.to_string(),
+            format!("{special}{}", "x".repeat(70)),
+            format!("{}{special}x", "x".repeat(70)),
+            format!("é{special}{}", "é".repeat(40)),
+        ] {
+            let item = one(AttributeValue::S(text.clone()));
+            let expected = serde_json::json!({ "a": { "S": text } }).to_string();
+            let mut transcoded = Vec::new();
+            encoding::write_json(&encoding::encode(&item), &mut transcoded).unwrap();
+            assert_eq!(String::from_utf8(transcoded).unwrap(), expected);
+            let mut written = Vec::new();
+            write_item(&item, &mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), expected);
+        }
+    }
+}
+
 /// Runs every reader over foreign bytes; they must agree.
 fn read_all_ways(bytes: &[u8]) -> Result<(), TestCaseError> {
     let mut json = Vec::new();

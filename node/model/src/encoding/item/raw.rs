@@ -6,9 +6,9 @@ use crate::encoding::reader::Reader;
 use crate::number::OrderedDigits;
 use crate::value::DEPTH_MAX;
 
-/// One encoded value: its scalars checked, its elements not yet.
+/// One encoded value; neither text nor elements are checked yet.
 pub(super) enum RawValue<'a> {
-    S(&'a str),
+    S(&'a [u8]),
     N(OrderedDigits<'a>),
     B(&'a [u8]),
     Bool(bool),
@@ -21,9 +21,11 @@ pub(super) enum RawValue<'a> {
 }
 
 impl<'a> RawValue<'a> {
+    // Inlined, so that the caller's match takes the place of the value: moving it costs more than reading it.
+    #[inline(always)]
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         Ok(match reader.byte()? {
-            tag::S => Self::S(std::str::from_utf8(reader.counted()?)?),
+            tag::S => Self::S(reader.counted()?),
             tag::N => Self::N(reader.with(OrderedDigits::read)?),
             tag::B => Self::B(reader.counted()?),
             tag::FALSE => Self::Bool(false),
@@ -80,6 +82,7 @@ pub(super) struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
+    #[inline]
     pub(super) fn open(mut reader: Reader<'a>) -> Result<Self, Error> {
         let remaining = reader.varint()?;
         Ok(Self {
@@ -103,20 +106,22 @@ impl<'a> Container<'a> {
     }
 
     /// Whether there is one more element, which the caller reads.
+    #[inline]
     pub(super) fn next(&mut self) -> bool {
         let more = self.remaining > 0;
         self.remaining = self.remaining.saturating_sub(1);
         more
     }
 
-    /// An attribute's name, which must come after the one before it.
-    pub(super) fn name(&mut self) -> Result<&'a str, Error> {
+    /// An attribute's name, which must come after the one before it; not known to be UTF-8.
+    #[inline]
+    pub(super) fn name(&mut self) -> Result<&'a [u8], Error> {
         let name = self.reader.counted()?;
         if self.name_before.is_some_and(|before| before >= name) {
             return Err(Error::Order);
         }
         self.name_before = Some(name);
-        Ok(std::str::from_utf8(name)?)
+        Ok(name)
     }
 
     /// Checks that nothing comes after the last element.

@@ -13,6 +13,7 @@ use crate::value::{CONTAINER_SIZE, ELEMENT_SIZE};
 /// The [`Error`] that says what is wrong with the bytes; `out` then ends with a part of the item.
 pub fn write_json(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     let mut attributes = super::attributes(bytes)?;
+    out.reserve(bytes.len() + bytes.len() / 4);
     write_attributes(&mut attributes, 1, out)?;
     attributes.finish()
 }
@@ -28,20 +29,20 @@ fn write_attributes(
         if std::mem::replace(&mut comma, true) {
             out.push(b',');
         }
-        json::write_string(attributes.name()?, out);
+        json::write_utf8(attributes.name()?, out)?;
         out.push(b':');
-        write_value(RawValue::read(&mut attributes.reader)?, level, out)?;
+        write_value(&mut attributes.reader, level, out)?;
     }
     out.push(b'}');
     Ok(())
 }
 
-fn write_value(raw: RawValue<'_>, level: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+fn write_value(reader: &mut Reader<'_>, level: usize, out: &mut Vec<u8>) -> Result<(), Error> {
     check_level(level)?;
-    match raw {
+    match RawValue::read(reader)? {
         RawValue::S(text) => {
             out.extend_from_slice(b"{\"S\":");
-            json::write_string(text, out);
+            json::write_utf8(text, out)?;
         }
         RawValue::N(digits) => {
             out.extend_from_slice(b"{\"N\":");
@@ -61,15 +62,12 @@ fn write_value(raw: RawValue<'_>, level: usize, out: &mut Vec<u8>) -> Result<(),
         }
         RawValue::L(list) => {
             out.extend_from_slice(b"{\"L\":");
-            write_list(list, out, |reader, out| {
-                write_value(RawValue::read(reader)?, level + 1, out)
-            })?;
+            write_list(list, out, |reader, out| write_value(reader, level + 1, out))?;
         }
         RawValue::Ss(members) => {
             out.extend_from_slice(b"{\"SS\":");
             write_list(members, out, |reader, out| {
-                json::write_string(std::str::from_utf8(reader.counted()?)?, out);
-                Ok(())
+                Ok(json::write_utf8(reader.counted()?, out)?)
             })?;
         }
         RawValue::Ns(members) => {
@@ -114,7 +112,8 @@ fn write_list<'a>(
     list.finish()
 }
 
-/// The service's size of an encoded item, the same that [`crate::value::item_size`] counts.
+/// The service's size of an encoded item, the same that [`crate::value::item_size`] counts. Texts
+/// are counted, not looked at.
 ///
 /// # Errors
 /// The [`Error`] that says what is wrong with the bytes.
@@ -129,14 +128,14 @@ fn size_of_attributes(attributes: &mut Container<'_>, level: usize) -> Result<us
     let mut size = 0;
     while attributes.next() {
         size += attributes.name()?.len();
-        size += size_of_value(RawValue::read(&mut attributes.reader)?, level)?;
+        size += size_of_value(&mut attributes.reader, level)?;
     }
     Ok(size)
 }
 
-fn size_of_value(raw: RawValue<'_>, level: usize) -> Result<usize, Error> {
+fn size_of_value(reader: &mut Reader<'_>, level: usize) -> Result<usize, Error> {
     check_level(level)?;
-    Ok(match raw {
+    Ok(match RawValue::read(reader)? {
         RawValue::S(text) => text.len(),
         RawValue::N(digits) => digits.size_bytes(),
         RawValue::B(bytes) => bytes.len(),
@@ -149,9 +148,7 @@ fn size_of_value(raw: RawValue<'_>, level: usize) -> Result<usize, Error> {
         }
         RawValue::L(list) => {
             let overhead = CONTAINER_SIZE + ELEMENT_SIZE * list.len();
-            let element =
-                |reader: &mut Reader<'_>| size_of_value(RawValue::read(reader)?, level + 1);
-            overhead + sum(list, element)?
+            overhead + sum(list, |reader| size_of_value(reader, level + 1))?
         }
         RawValue::Ss(members) | RawValue::Bs(members) => {
             sum(members, |reader| Ok(reader.counted()?.len()))?

@@ -1,0 +1,84 @@
+//! What stands behind the admin service.
+
+use std::future::Future;
+
+use kv_core::ids::NodeId;
+use kv_proto::admin::{
+    BootstrapReply, BootstrapRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
+    ReserveNodeReply, ReserveNodeRequest,
+};
+use tonic::Status;
+
+/// A node as the operator steers it; one method a call. All are idempotent: the operator repeats what it got no answer to.
+pub trait Control: Send + Sync + 'static {
+    /// At once, also before the node belongs to a cluster.
+    fn identity(&self) -> impl Future<Output = Result<GetIdentityReply, ControlError>> + Send;
+
+    /// Makes the cluster, once in its life; the same request again is answered as the first, another one is a conflict.
+    fn bootstrap(
+        &self,
+        request: BootstrapRequest,
+    ) -> impl Future<Output = Result<BootstrapReply, ControlError>> + Send;
+
+    /// The cluster's metadata as this node knows them.
+    fn cluster(&self) -> impl Future<Output = Result<GetClusterReply, ControlError>> + Send;
+
+    /// This node's own load and health.
+    fn node_status(&self) -> impl Future<Output = Result<GetNodeStatusReply, ControlError>> + Send;
+
+    /// A node id for an object's name; the same name gets the same id.
+    fn reserve_node(
+        &self,
+        request: ReserveNodeRequest,
+    ) -> impl Future<Output = Result<ReserveNodeReply, ControlError>> + Send;
+}
+
+/// Why a node can't do what it was asked; each maps to one gRPC code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// `FAILED_PRECONDITION`.
+    #[error(
+        "this node belongs to no cluster yet: bootstrap the cluster, or wait until the node has joined"
+    )]
+    NotJoined,
+    /// `UNAVAILABLE`: ask again, if known there.
+    #[error("the metadata group's leader is needed, {}", leader_text(*leader))]
+    NotLeader { leader: Option<NodeId> },
+    /// `DEADLINE_EXCEEDED`: the outcome is unknown.
+    #[error("the metadata group did not answer in time")]
+    Timeout,
+    /// `ALREADY_EXISTS`.
+    #[error("the cluster was bootstrapped with other values: {what} differs")]
+    Conflict { what: &'static str },
+    /// `INVALID_ARGUMENT`.
+    #[error("{field}: {problem}")]
+    Invalid {
+        field: &'static str,
+        problem: &'static str,
+    },
+    /// `UNAVAILABLE`.
+    #[error("this node is shutting down")]
+    ShuttingDown,
+}
+
+fn leader_text(leader: Option<NodeId>) -> String {
+    match leader {
+        Some(NodeId(id)) => format!("which is node {id}"),
+        None => "but none is known".to_owned(),
+    }
+}
+
+impl From<ControlError> for Status {
+    fn from(error: ControlError) -> Status {
+        let message = error.to_string();
+        match error {
+            ControlError::NotJoined => Status::failed_precondition(message),
+            ControlError::NotLeader { .. } | ControlError::ShuttingDown => {
+                Status::unavailable(message)
+            }
+            ControlError::Timeout => Status::deadline_exceeded(message),
+            ControlError::Conflict { .. } => Status::already_exists(message),
+            ControlError::Invalid { .. } => Status::invalid_argument(message),
+        }
+    }
+}
