@@ -1,6 +1,6 @@
 //! What the operator asks of a running node.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use kv_core::ids::NodeId;
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::admin::{Control, ControlError};
 use crate::runtime::mailbox::{Event, Mailboxes};
 use crate::storage::SpaceMonitor;
+use crate::transport::Transport;
 
 /// How long a bootstrap may take until the cluster is known here.
 const BOOTSTRAP: Duration = Duration::from_secs(20);
@@ -29,6 +30,8 @@ pub struct NodeControl {
     pub incarnation: u64,
     pub mailboxes: Arc<Mailboxes>,
     pub space: Arc<SpaceMonitor>,
+    /// Set once the transport runs; a cluster of one has none.
+    pub transport: OnceLock<Arc<Transport>>,
 }
 
 impl NodeControl {
@@ -169,6 +172,7 @@ impl Control for NodeControl {
         let sum = |pick: fn(&(u64, u64, u64)) -> u64| censuses.iter().map(pick).sum();
         let space = self.space.space().ok();
         let reason = self.not_ready();
+        let fingerprint = self.transport.get().map(|t| t.fingerprint());
         Ok(GetNodeStatusReply {
             node_id: self.node.0,
             ready: reason.is_none(),
@@ -180,6 +184,8 @@ impl Control for NodeControl {
             disk_total_bytes: space.map_or(0, |s| s.total),
             writes_refused: self.mailboxes.refuses_writes(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            certificate_fingerprint: fingerprint.as_ref().map(|f| f.certificate.clone()).unwrap_or_default(),
+            ca_fingerprint: fingerprint.map(|f| f.ca).unwrap_or_default(),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -125,7 +125,7 @@ pub struct Node {
 
 /// Frames between the core and the transport.
 struct Peers {
-    transport: std::sync::OnceLock<Arc<Transport>>,
+    transport: OnceLock<Arc<Transport>>,
     addresses: parking_lot::Mutex<HashMap<NodeId, String>>,
 }
 
@@ -263,7 +263,7 @@ impl Node {
             let event = Event::Input(Input::Bootstrap(Box::new(state)));
             runtime.mailboxes.to_shard(0, event).map_err(|e| Failure::new(ExitStatus::Internal, e))?;
         }
-        let control = Arc::new(NodeControl { cluster_id: cluster.to_string(), node: NodeId(node), incarnation, mailboxes: runtime.mailboxes.clone(), space });
+        let control = Arc::new(NodeControl { cluster_id: cluster.to_string(), node: NodeId(node), incarnation, mailboxes: runtime.mailboxes.clone(), space, transport: OnceLock::new() });
         let parts = Parts { runtime, control, transport: None, dir, memory_dir, drain: Duration::ZERO };
         parts.serve(listener, None, config.metrics, keys_of(&config.keys), config.deadline).await
     }
@@ -281,7 +281,7 @@ impl Node {
         let prepared = Prepared::new(&runtime_config);
         let Disk { dir, store, log, space } = disk;
         let cluster_id = config.cluster_id.to_string();
-        let control = Arc::new(NodeControl { cluster_id: cluster_id.clone(), node, incarnation, mailboxes: prepared.mailboxes(), space });
+        let control = Arc::new(NodeControl { cluster_id: cluster_id.clone(), node, incarnation, mailboxes: prepared.mailboxes(), space, transport: OnceLock::new() });
         let tls = TlsFiles { ca: config.tls.ca.clone(), cert: config.tls.cert.clone(), key: config.tls.key.clone() };
         let transport_config = transport::Config {
             cluster_id: cluster_id.clone(),
@@ -291,7 +291,7 @@ impl Node {
             listen: config.listen.peer,
             tls,
             limits: transport::Limits::default(),
-            metrics: transport::metrics::Metrics::default(),
+            metrics: transport::Metrics::default(),
         };
         let transport_metrics = transport_config.metrics.clone();
         let ear = Arc::new(Ear { mailboxes: prepared.mailboxes() });
@@ -307,9 +307,10 @@ impl Node {
         let addresses: HashMap<NodeId, String> =
             config.seeds.iter().filter(|s| s.id != node.0).map(|s| (NodeId(s.id), s.address.clone())).collect();
         transport.set_peers(addresses.clone());
-        let peers = Peers { transport: std::sync::OnceLock::new(), addresses: parking_lot::Mutex::new(addresses) };
+        let peers = Peers { transport: OnceLock::new(), addresses: parking_lot::Mutex::new(addresses) };
         // Set once, right here.
         let _ = peers.transport.set(transport.clone());
+        let _ = control.transport.set(transport.clone());
         let runtime = prepared.start(&runtime_config, store, log, Arc::new(peers), on_fatal()).map_err(start_failure)?;
         let drain = Duration::from_secs(config.drain_seconds);
         let parts = Parts { runtime, control, transport: Some((transport, transport_metrics)), dir, memory_dir: None, drain };
@@ -370,7 +371,7 @@ fn start_failure(error: runtime::StartError) -> Failure {
 struct Parts {
     runtime: Runtime,
     control: Arc<NodeControl>,
-    transport: Option<(Arc<Transport>, transport::metrics::Metrics)>,
+    transport: Option<(Arc<Transport>, transport::Metrics)>,
     dir: DataDir,
     memory_dir: Option<MemoryDir>,
     drain: Duration,

@@ -1,7 +1,7 @@
 //! How other threads reach the shards.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
@@ -81,9 +81,19 @@ impl Mailboxes {
         answers
     }
 
+    /// Tells all shards that the disk is nearly full, or no longer.
+    pub fn refuse_writes(&self, refuse: bool) {
+        if self.refuse_writes.swap(refuse, Ordering::Relaxed) != refuse {
+            for sender in &self.senders {
+                // A shard that has ended needs no word.
+                let _ = sender.send(Event::Input(Input::RefuseWrites(refuse)));
+            }
+        }
+    }
+
     /// Whether the node was told to refuse users' writes.
     pub fn refuses_writes(&self) -> bool {
-        self.refuse_writes.load(std::sync::atomic::Ordering::Relaxed)
+        self.refuse_writes.load(Ordering::Relaxed)
     }
 
     /// Waits until the view is at a revision, or until the deadline.

@@ -17,7 +17,7 @@ mod shard_thread;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -223,15 +223,6 @@ impl Runtime {
         }
         if let Err(error) = self.store.flush() {
             tracing::warn!(%error, "the engine could not be flushed at the end; the next start replays more of the log");
-        }
-    }
-
-    /// Tells all shards that the disk is nearly full, or no longer.
-    pub fn refuse_writes(&self, refuse: bool) {
-        if self.mailboxes.refuse_writes.swap(refuse, Ordering::Relaxed) != refuse {
-            for sender in &self.mailboxes.senders {
-                let _ = sender.send(Event::Input(Input::RefuseWrites(refuse)));
-            }
         }
     }
 }

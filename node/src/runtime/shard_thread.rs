@@ -90,8 +90,11 @@ impl ShardThread {
     fn collect(&mut self, inputs: &mut Vec<Input>) -> bool {
         while inputs.len() < EVENTS_A_STEP {
             match self.receiver.try_recv() {
-                Ok(event) if self.take(event, inputs) => {}
-                Ok(_) => return false,
+                Ok(event) => {
+                    if !self.take(event, inputs) {
+                        return false;
+                    }
+                }
                 Err(_) => break,
             }
         }

@@ -6,7 +6,7 @@ use kv_model::encoding::key::{
     ITEM_INDEX, Part, Range, SortCondition, partition_key, partition_rows, sort_rows, token,
 };
 use kv_model::expression::{
-    AttributeType, Condition, KeyAttribute, KeyClauses, KeyCondition, RangeCondition,
+    Condition, KeyClauses, KeyCondition, RangeCondition,
 };
 use kv_model::schema;
 use kv_model::value::{AttributeValue, Item};
@@ -200,20 +200,7 @@ fn parse(request: &mut Request<'_>) -> Result<Parsed, Error> {
 }
 
 fn bind(clauses: KeyClauses, schema: &schema::TableSchema) -> Result<KeyCondition, Error> {
-    let range = schema.range.as_ref().map(key_attribute);
-    Ok(clauses.bind(key_attribute(&schema.hash), range)?)
-}
-
-fn key_attribute(key: &schema::KeyAttribute) -> KeyAttribute<'_> {
-    let attribute_type = match key.kind {
-        schema::KeyKind::S => AttributeType::S,
-        schema::KeyKind::N => AttributeType::N,
-        schema::KeyKind::B => AttributeType::B,
-    };
-    KeyAttribute {
-        name: &key.name,
-        attribute_type,
-    }
+    Ok(clauses.bind(&schema.hash, schema.range.as_ref())?)
 }
 
 /// The rows that the condition describes.
