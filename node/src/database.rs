@@ -11,23 +11,65 @@ use kv_core::tables::{NewTable, Table, TableChange};
 /// [`Error::OutcomeUnknown`] leaves open whether something was written.
 pub trait Database: Send + Sync + 'static {
     /// A table by account and name; asks the metadata leader before it says that there is none.
-    fn table(&self, account: &str, name: &str, deadline: Instant) -> impl Future<Output = Result<Arc<Table>, Error>> + Send;
+    fn table(
+        &self,
+        account: &str,
+        name: &str,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Arc<Table>, Error>> + Send;
 
     /// Names of the account's tables in order, after `after`, at most `limit`.
-    fn tables(&self, account: &str, after: Option<&str>, limit: usize, deadline: Instant) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
+    fn tables(
+        &self,
+        account: &str,
+        after: Option<&str>,
+        limit: usize,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
 
     /// Returns as soon as the table is recorded (`Creating`).
-    fn create_table(&self, caller: &Caller, table: NewTable, deadline: Instant) -> impl Future<Output = Result<Arc<Table>, Error>> + Send;
+    fn create_table(
+        &self,
+        caller: &Caller,
+        table: NewTable,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Arc<Table>, Error>> + Send;
 
-    fn update_table(&self, caller: &Caller, name: &str, change: TableChange, deadline: Instant) -> impl Future<Output = Result<Arc<Table>, Error>> + Send;
+    fn update_table(
+        &self,
+        caller: &Caller,
+        name: &str,
+        change: TableChange,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Arc<Table>, Error>> + Send;
 
     /// Returns the table as `Deleting`; its data goes in the background.
-    fn delete_table(&self, caller: &Caller, name: &str, deadline: Instant) -> impl Future<Output = Result<Arc<Table>, Error>> + Send;
+    fn delete_table(
+        &self,
+        caller: &Caller,
+        name: &str,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Arc<Table>, Error>> + Send;
 
-    fn write(&self, caller: &Caller, write: Write, deadline: Instant) -> impl Future<Output = Result<Written, Error>> + Send;
+    fn write(
+        &self,
+        caller: &Caller,
+        write: Write,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Written, Error>> + Send;
 
-    fn get(&self, caller: &Caller, get: Get, deadline: Instant) -> impl Future<Output = Result<Got, Error>> + Send;
+    fn get(
+        &self,
+        caller: &Caller,
+        get: Get,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Got, Error>> + Send;
 
     /// A page may end early at a partition's border (`last` set, nothing skipped): callers go on until the page is full or the range ends.
-    fn page(&self, caller: &Caller, page: Page, deadline: Instant) -> impl Future<Output = Result<Paged, Error>> + Send;
+    fn page(
+        &self,
+        caller: &Caller,
+        page: Page,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Paged, Error>> + Send;
 }

@@ -1,1 +1,3 @@
-//! .
+//! What the tests of the whole are made of; begin at [`sim`].
+
+pub mod sim;

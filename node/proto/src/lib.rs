@@ -14,6 +14,7 @@ pub mod peer {
 }
 
 /// Clients' native API.
+#[allow(clippy::match_single_binding)] // generated so for a service without calls
 pub mod kv {
     tonic::include_proto!("ringkv.kv.v1");
 }

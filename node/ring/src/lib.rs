@@ -5,8 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod balance;
 mod best;
 mod circle;
+pub mod diff;
 mod error;
 pub mod member;
 pub mod placement;

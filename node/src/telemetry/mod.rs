@@ -3,7 +3,9 @@
 mod http;
 mod logging;
 mod metrics;
+mod node;
 
 pub use http::{Health, HttpError, Telemetry};
 pub use logging::{Format, LoggingError, init};
 pub use metrics::{Metrics, latency_seconds};
+pub use node::{NodeMetrics, Report};

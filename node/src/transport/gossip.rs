@@ -31,10 +31,10 @@ use chitchat::{
 use kv_core::ids::NodeId;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Lane, Transport};
-use codec::Codec;
+use codec::{Codec, PATIENCE};
 
 /// Messages that wait for the gossip task.
 const INBOX: usize = 64;
@@ -330,8 +330,9 @@ struct WireSocket {
     own: SocketAddr,
     codec: Codec,
     inbox: mpsc::Receiver<(NodeId, Bytes)>,
-    /// Whose message the codec has; survives a `recv` that was cancelled.
-    decoding: Option<NodeId>,
+    /// Whose message the codec has, and until when it may take; survives a `recv` that was cancelled, as each round
+    /// cancels one.
+    decoding: Option<(NodeId, Instant)>,
 }
 
 #[tonic::async_trait]
@@ -356,18 +357,18 @@ impl Socket for WireSocket {
 
     async fn recv(&mut self) -> anyhow::Result<RecvOutcome> {
         loop {
-            let from = match self.decoding {
-                Some(from) => from,
+            let (from, deadline) = match self.decoding {
+                Some(decoding) => decoding,
                 None => {
                     let Some((from, payload)) = self.inbox.recv().await else {
                         // Another gossip took over, or the transport is gone: fall silent, don't spin.
                         return std::future::pending().await;
                     };
                     self.codec.begin_decode(&payload)?;
-                    *self.decoding.insert(from)
+                    *self.decoding.insert((from, Instant::now() + PATIENCE))
                 }
             };
-            let decoded = self.codec.finish_decode().await?;
+            let decoded = self.codec.finish_decode(deadline).await?;
             self.decoding = None;
             if let Some((envelope, num_bytes_received)) = decoded {
                 return Ok(RecvOutcome {

@@ -7,6 +7,11 @@
 //! from the log. So the invariant of both traits together: **a log is truncated only below an applied index that a
 //! finished flush has made durable.** [`suite`] checks every implementation against the in-memory models, crashes included.
 
+pub mod memory;
+pub mod span;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
+
 use std::fmt;
 use std::path::Path;
 

@@ -1,10 +1,13 @@
 //! What a candidate change of the layout does to the distance from the targets.
 //!
 //! The distance is a sum of squares, of load and share of each node, each relative to its target:
-//! Σ (load − target)² / target + Σ (share − target)² / target. A change with one free length x adds a + b·x to some nodes'
+//! Σ (load − target)² / target + ⅒ Σ (share − target)² / target. A change with one free length x adds a + b·x to some nodes'
 //! loads and shares, so the distance is a parabola in x with a closed minimum.
 
 use super::layout::{Amount, Layout};
+
+/// What the distance of shares counts against that of loads: data is worth more than who is asked first.
+const SHARE_WEIGHT: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Line {
@@ -33,10 +36,17 @@ impl Change {
     }
 
     fn line(&mut self, node: u32) -> &mut Line {
-        let index = self.lines.iter().position(|line| line.node == node).unwrap_or_else(|| {
-            self.lines.push(Line { node, ..Line::default() });
-            self.lines.len() - 1
-        });
+        let index = self
+            .lines
+            .iter()
+            .position(|line| line.node == node)
+            .unwrap_or_else(|| {
+                self.lines.push(Line {
+                    node,
+                    ..Line::default()
+                });
+                self.lines.len() - 1
+            });
         &mut self.lines[index]
     }
 
@@ -60,23 +70,42 @@ impl Change {
         self.line(from).fixed.share -= length;
     }
 
-    /// The length within `[low, high]` that brings the layout nearest to `targets`.
-    pub fn optimum(&self, layout: &Layout, targets: &[Amount], (low, high): (f64, f64)) -> Optimum {
-        let (mut constant, mut linear, mut square) = (0.0, 0.0, 0.0);
-        let mut add = |is: f64, target: f64, fixed: f64, slope: f64| {
+    /// The length within `[low, high]` that brings the layout nearest to `targets`, where a unit of it costs `price`.
+    pub fn optimum(
+        &self,
+        layout: &Layout,
+        targets: &[Amount],
+        (low, high): (f64, f64),
+        price: f64,
+    ) -> Optimum {
+        let (mut constant, mut linear, mut square) = (0.0, price, 0.0);
+        let mut add = |is: f64, target: f64, fixed: f64, slope: f64, weight: f64| {
             let error = is - target;
-            constant += (2.0 * error + fixed) * fixed / target;
-            linear += 2.0 * (error + fixed) * slope / target;
-            square += slope * slope / target;
+            constant += (2.0 * error + fixed) * fixed * weight / target;
+            linear += 2.0 * (error + fixed) * slope * weight / target;
+            square += slope * slope * weight / target;
         };
         for Line { node, fixed, slope } in &self.lines {
             let (is, target) = (layout.amounts[*node as usize], targets[*node as usize]);
-            add(is.load, target.load, fixed.load, slope.load);
-            add(is.share, target.share, fixed.share, slope.share);
+            add(is.load, target.load, fixed.load, slope.load, 1.0);
+            add(
+                is.share,
+                target.share,
+                fixed.share,
+                slope.share,
+                SHARE_WEIGHT,
+            );
         }
-        let best = if square > 0.0 { -linear / (2.0 * square) } else { low };
+        let best = if square > 0.0 {
+            -linear / (2.0 * square)
+        } else {
+            low
+        };
         let length = best.clamp(low, high);
-        Optimum { length, gain: -(constant + linear * length + square * length * length) }
+        Optimum {
+            length,
+            gain: -(constant + linear * length + square * length * length),
+        }
     }
 
     /// Books the change at that length.
@@ -87,14 +116,11 @@ impl Change {
             amount.share += fixed.share + slope.share * length;
         }
     }
-
-    /// How many replicas a piece of the free length moves to nodes that did not hold it.
-    pub fn moves(&self) -> f64 {
-        self.lines.iter().map(|line| line.slope.load.max(0.0)).sum()
-    }
 }
 
 /// The nodes of `a` that are not in `b`.
 fn difference<'a>(a: &'a [u32], b: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
-    a.iter().copied().filter(move |node| *node != super::layout::NOBODY && !b.contains(node))
+    a.iter()
+        .copied()
+        .filter(move |node| *node != super::layout::NOBODY && !b.contains(node))
 }

@@ -6,12 +6,14 @@ use super::change::{Change, Optimum};
 use super::layout::{Amount, Layout};
 use crate::Token;
 use crate::circle::With;
-use crate::placement::{Chosen, Circle};
+use crate::placement::Circle;
 
 /// The most arcs that are weighed for one token; on larger rings a sample that turns with each round.
 const CANDIDATES_MAX: usize = 768;
 /// The most arcs before a token whose lists are compared to weigh it.
-const AFFECTED_MAX: usize = 2_048;
+const AFFECTED_MAX: usize = 512;
+/// After so many lists in a row that have the node already, those before are taken to have it too.
+const UNCHANGED_MAX: usize = 8;
 
 /// Adds `count` tokens to each of the nodes, in `rounds` rounds of about as many.
 pub(crate) fn insert(layout: &mut Layout, growing: &[(u32, usize)], rounds: usize) {
@@ -21,14 +23,25 @@ pub(crate) fn insert(layout: &mut Layout, growing: &[(u32, usize)], rounds: usiz
         // Nodes are to be as far on the way to their targets as their tokens are: the first must not take it all.
         let way = ratio(round + 1, rounds);
         let between = |from: f64, to: f64| (from + (to - from) * way).max(to * f64::EPSILON);
-        let targets: Vec<Amount> = start.iter().zip(&goal).map(|(start, goal)| Amount {
-            load: between(start.load, goal.load),
-            share: between(start.share, goal.share),
-        }).collect();
+        let targets: Vec<Amount> = start
+            .iter()
+            .zip(&goal)
+            .map(|(start, goal)| Amount {
+                load: between(start.load, goal.load),
+                share: between(start.share, goal.share),
+            })
+            .collect();
         let mut added = Vec::new();
         for (turn, &(node, count)) in growing.iter().enumerate() {
             let wanted = count * (round + 1) / rounds - count * round / rounds;
-            pick(layout, &targets, node, wanted, round + turn * rounds, &mut added);
+            pick(
+                layout,
+                &targets,
+                node,
+                wanted,
+                round + turn * rounds,
+                &mut added,
+            );
         }
         let mut tokens: Vec<(Token, u32)> = layout.owned_tokens().collect();
         tokens.extend(added.iter().map(|&(_, token, node)| (token, node)));
@@ -37,7 +50,14 @@ pub(crate) fn insert(layout: &mut Layout, growing: &[(u32, usize)], rounds: usiz
 }
 
 /// Picks the best arcs for `wanted` tokens of a node and books them. `added` has the arcs that are taken already.
-fn pick(layout: &mut Layout, targets: &[Amount], node: u32, wanted: usize, turn: usize, added: &mut Vec<(usize, Token, u32)>) {
+fn pick(
+    layout: &mut Layout,
+    targets: &[Amount],
+    node: u32,
+    wanted: usize,
+    turn: usize,
+    added: &mut Vec<(usize, Token, u32)>,
+) {
     let count = layout.tokens.len();
     let stride = (count / CANDIDATES_MAX).max(1);
     let mut change = Change::default();
@@ -55,34 +75,81 @@ fn pick(layout: &mut Layout, targets: &[Amount], node: u32, wanted: usize, turn:
             continue;
         }
         // Weighed again: what was booked since changes it.
-        let Some(optimum) = weigh(layout, targets, node, arc, &mut change) else { continue };
+        let Some(optimum) = weigh(layout, targets, node, arc, &mut change) else {
+            continue;
+        };
         change.book(&mut layout.amounts, optimum.length);
-        added.push((arc, layout.tokens[layout.before(arc)].advanced_by(optimum.length), node));
+        added.push((
+            arc,
+            layout.tokens[layout.before(arc)].advanced_by(optimum.length),
+            node,
+        ));
         left -= 1;
     }
 }
 
 /// The best place for a token of `node` within an arc, and what it does. None if the arc is too short.
-fn weigh(layout: &Layout, targets: &[Amount], node: u32, arc: usize, change: &mut Change) -> Option<Optimum> {
+fn weigh(
+    layout: &Layout,
+    targets: &[Amount],
+    node: u32,
+    arc: usize,
+    change: &mut Change,
+) -> Option<Optimum> {
     let (length, keep) = (layout.length(arc), layout.length_min());
     if length < 2.0 * keep {
         return None;
     }
-    let circle = With { base: &layout.owners, at: arc, node };
-    let list = |arc: usize| -> Chosen { layout.topology.place(&circle, arc, layout.replicas) };
+    collect(layout, node, arc, change);
+    Some(change.optimum(layout, targets, (keep, length - keep), 0.0))
+}
+
+/// What a token of `node` within an arc does, where the free length is that of the part before it.
+pub(crate) fn collect(layout: &Layout, node: u32, arc: usize, change: &mut Change) {
     change.clear();
     let first = layout.owners.owner(arc, 0);
-    change.relist_free(layout.list(arc), list(arc).as_slice(), (first, node));
-    let mut before = layout.before(arc);
+    for_affected(layout, node, arc, |affected, list| {
+        if affected == arc {
+            change.relist_free(layout.list(arc), list, (first, node));
+        } else {
+            change.relist(layout.list(affected), list, layout.length(affected));
+        }
+    });
+}
+
+/// Calls `visit` with each arc whose list a token of `node` within `arc` changes, and that list then: the part of `arc` before
+/// the token first, then going back.
+pub(crate) fn for_affected(
+    layout: &Layout,
+    node: u32,
+    arc: usize,
+    mut visit: impl FnMut(usize, &[u32]),
+) {
+    let circle = With {
+        base: &layout.owners,
+        at: arc,
+        node,
+    };
+    let list = |arc: usize| layout.topology.place(&circle, arc, layout.replicas);
+    visit(arc, list(arc).as_slice());
+    let (mut before, mut unchanged) = (layout.before(arc), 0);
     for _ in 0..AFFECTED_MAX.min(layout.tokens.len() - 1) {
-        let after = list(before);
-        if !after.contains(node) || layout.owners.owner(before, 0) == node {
+        // An earlier token of the node takes over, or the walk ends before it comes here: so for all arcs before.
+        if layout.owners.owner(before, 0) == node {
             break;
         }
-        change.relist(layout.list(before), after.as_slice(), layout.length(before));
+        let after = list(before);
+        unchanged = if layout.list(before).contains(&node) {
+            unchanged + 1
+        } else {
+            0
+        };
+        if !after.contains(node) || unchanged > UNCHANGED_MAX {
+            break;
+        }
+        visit(before, after.as_slice());
         before = layout.before(before);
     }
-    Some(change.optimum(layout, targets, (keep, length - keep)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small counts")]

@@ -38,7 +38,14 @@ impl Layout {
         let weights: Vec<f64> = nodes.iter().map(|node| f64::from(node.weight)).collect();
         let total: f64 = weights.iter().sum();
         let loads = best::fill(&topology, &weights, replicas);
-        let targets = loads.iter().zip(&weights).map(|(&load, weight)| Amount { load, share: weight / total }).collect();
+        let targets = loads
+            .iter()
+            .zip(&weights)
+            .map(|(&load, weight)| Amount {
+                load,
+                share: weight / total,
+            })
+            .collect();
         let mut layout = Self {
             topology,
             replicas,
@@ -54,7 +61,8 @@ impl Layout {
 
     /// Replaces all tokens and computes everything anew.
     pub fn set_tokens(&mut self, mut tokens: Vec<(Token, u32)>) {
-        tokens.sort_unstable();
+        // Stable, because that is quick on the few sorted runs that it gets.
+        tokens.sort();
         let owners;
         (self.tokens, owners) = tokens.into_iter().unzip();
         self.owners = Owners::new(owners, &self.topology);
@@ -74,7 +82,10 @@ impl Layout {
 
     /// Tokens with their owners, ascending.
     pub fn owned_tokens(&self) -> impl Iterator<Item = (Token, u32)> + '_ {
-        self.tokens.iter().copied().zip(self.owners.as_slice().iter().copied())
+        self.tokens
+            .iter()
+            .copied()
+            .zip(self.owners.as_slice().iter().copied())
     }
 
     pub fn list(&self, arc: usize) -> &[u32] {
@@ -85,12 +96,35 @@ impl Layout {
         self.tokens[arc].fraction_since(self.tokens[self.before(arc)])
     }
 
+    /// How many tokens a node has.
+    pub fn tokens_of(&self, node: usize) -> usize {
+        self.owners
+            .as_slice()
+            .iter()
+            .filter(|&&owner| owner as usize == node)
+            .count()
+    }
+
+    /// The arc that a position lies in.
+    pub fn arc(&self, position: Token) -> usize {
+        let arc = self.tokens.partition_point(|&token| token < position);
+        if arc < self.tokens.len() { arc } else { 0 }
+    }
+
     pub fn before(&self, arc: usize) -> usize {
-        if arc == 0 { self.tokens.len() - 1 } else { arc - 1 }
+        if arc == 0 {
+            self.tokens.len() - 1
+        } else {
+            arc - 1
+        }
     }
 
     pub fn after(&self, arc: usize) -> usize {
-        if arc + 1 == self.tokens.len() { 0 } else { arc + 1 }
+        if arc + 1 == self.tokens.len() {
+            0
+        } else {
+            arc + 1
+        }
     }
 
     /// Shorter arcs than this are not made.

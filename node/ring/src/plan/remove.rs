@@ -4,18 +4,18 @@
 
 use super::change::Change;
 use super::layout::Layout;
-use crate::circle::Without;
 use crate::Token;
+use crate::circle::Without;
 use crate::placement::Circle;
 
 /// The most arcs before a token whose lists are compared to weigh it.
-const AFFECTED_MAX: usize = 2_048;
+const AFFECTED_MAX: usize = 512;
 /// After so many rounds the remaining tokens go at once.
 const ROUNDS_MAX: usize = 64;
 
-/// Takes `count` tokens from `node`.
-pub(crate) fn remove(layout: &mut Layout, node: u32, count: usize) {
-    let mut left = count;
+/// Takes `count` tokens from `node`, and says which.
+pub(crate) fn remove(layout: &mut Layout, node: u32, count: usize) -> Vec<Token> {
+    let (mut left, mut freed) = (count, Vec::new());
     for round in 0..ROUNDS_MAX {
         if left == 0 {
             break;
@@ -27,20 +27,36 @@ pub(crate) fn remove(layout: &mut Layout, node: u32, count: usize) {
             .map(|token| (weigh(layout, token, &mut change), token))
             .collect();
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let gone: Vec<usize> = candidates.iter().take(wanted).map(|&(_, token)| token).collect();
-        let kept = layout.owned_tokens().enumerate().filter(|(token, _)| !gone.contains(token));
+        let gone: Vec<usize> = candidates
+            .iter()
+            .take(wanted)
+            .map(|&(_, token)| token)
+            .collect();
+        freed.extend(gone.iter().map(|&token| layout.tokens[token]));
+        let kept = layout
+            .owned_tokens()
+            .enumerate()
+            .filter(|(token, _)| !gone.contains(token));
         let tokens: Vec<(Token, u32)> = kept.map(|(_, owned)| owned).collect();
         layout.set_tokens(tokens);
         left -= wanted.min(left);
     }
+    freed
 }
 
 /// How much nearer to the targets the layout is without a token.
 fn weigh(layout: &Layout, token: usize, change: &mut Change) -> f64 {
-    let circle = Without { base: &layout.owners, at: token };
+    let circle = Without {
+        base: &layout.owners,
+        at: token,
+    };
     let node = layout.owners.owner(token, 0);
     change.clear();
-    change.reshare(node, layout.owners.owner(layout.after(token), 0), layout.length(token));
+    change.reshare(
+        node,
+        layout.owners.owner(layout.after(token), 0),
+        layout.length(token),
+    );
     let mut arc = token;
     for _ in 0..AFFECTED_MAX.min(layout.tokens.len()) {
         let is_again = arc != token && layout.owners.owner(arc, 0) == node;
@@ -51,5 +67,7 @@ fn weigh(layout: &Layout, token: usize, change: &mut Change) -> f64 {
         change.relist(layout.list(arc), after.as_slice(), layout.length(arc));
         arc = layout.before(arc);
     }
-    change.optimum(layout, &layout.targets, (0.0, 0.0)).gain
+    change
+        .optimum(layout, &layout.targets, (0.0, 0.0), 0.0)
+        .gain
 }

@@ -15,12 +15,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use chitchat::ChitchatEnvelope;
 use chitchat::transport::{Socket as _, UdpSocket};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The largest UDP payload, which the library keeps to.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
 /// Loopback delivers at once; a datagram that isn't there by then was dropped by the kernel or is malformed.
-const PATIENCE: Duration = Duration::from_millis(200);
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
 pub(super) struct Codec {
     library: UdpSocket,
@@ -73,9 +73,11 @@ impl Codec {
         }
     }
 
-    /// The message and its size; `None` if it was malformed. May be cancelled and called again.
+    /// The message and its size; `None` if there is none by the deadline, as it was malformed. May be cancelled and
+    /// called again.
     pub(super) async fn finish_decode(
         &mut self,
+        deadline: Instant,
     ) -> anyhow::Result<Option<(ChitchatEnvelope, usize)>> {
         let ours = self.ours_addr;
         let received = async {
@@ -86,6 +88,6 @@ impl Codec {
                 }
             }
         };
-        timeout(PATIENCE, received).await.ok().transpose()
+        timeout_at(deadline, received).await.ok().transpose()
     }
 }

@@ -1,0 +1,200 @@
+//! What is said to the metadata group's leader and by it, and the commands in its log.
+
+use bytes::Bytes;
+
+use super::records::KeyAttribute;
+use crate::wire::RequestId;
+
+/// What a request to the metadata group does.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Change {
+    #[prost(message, tag = "10")]
+    ReserveNode(ReserveNode),
+    #[prost(message, tag = "11")]
+    Register(Register),
+    #[prost(message, tag = "12")]
+    CreateTable(CreateTable),
+    #[prost(message, tag = "13")]
+    UpdateTable(UpdateTable),
+    #[prost(message, tag = "14")]
+    DeleteTable(TableName),
+    /// Every partition of the table has a leader.
+    #[prost(uint64, tag = "15")]
+    TableReady(u64),
+    /// The table and its partitions may be forgotten.
+    #[prost(uint64, tag = "16")]
+    DropTable(u64),
+    /// Changes nothing: the answer's revision is one that holds everything decided before the request.
+    #[prost(bool, tag = "17")]
+    Barrier(bool),
+}
+
+/// Gives an object a node id; again the same one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReserveNode {
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
+/// A node's start, before it votes.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Register {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
+    #[prost(uint64, tag = "3")]
+    pub nonce: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TableName {
+    #[prost(string, tag = "1")]
+    pub account: String,
+    #[prost(string, tag = "2")]
+    pub name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CreateTable {
+    #[prost(message, required, tag = "1")]
+    pub table: TableName,
+    #[prost(string, tag = "2")]
+    pub uuid: String,
+    #[prost(message, required, tag = "3")]
+    pub hash: KeyAttribute,
+    #[prost(message, optional, tag = "4")]
+    pub range: Option<KeyAttribute>,
+    #[prost(uint64, tag = "5")]
+    pub read_units: u64,
+    #[prost(uint64, tag = "6")]
+    pub write_units: u64,
+    #[prost(bool, tag = "7")]
+    pub deletion_protection: bool,
+    #[prost(uint64, tag = "8")]
+    pub created_ms: u64,
+    /// 0: as the cluster is set.
+    #[prost(uint32, tag = "9")]
+    pub partitions: u32,
+    /// Who reads the change logs of its partitions from the first write on.
+    #[prost(string, repeated, tag = "10")]
+    pub consumers: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct UpdateTable {
+    #[prost(message, required, tag = "1")]
+    pub table: TableName,
+    #[prost(message, optional, tag = "2")]
+    pub billing: Option<NewBilling>,
+    #[prost(bool, optional, tag = "3")]
+    pub deletion_protection: Option<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct NewBilling {
+    /// Both 0: paid by request.
+    #[prost(uint64, tag = "1")]
+    pub read_units: u64,
+    #[prost(uint64, tag = "2")]
+    pub write_units: u64,
+    #[prost(uint64, tag = "3")]
+    pub at_ms: u64,
+}
+
+/// A request, and the command in the log as which it is decided.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MetaRequest {
+    #[prost(message, required, tag = "1")]
+    pub id: RequestId,
+    #[prost(uint32, tag = "2")]
+    pub reply_shard: u32,
+    /// Term of the leader that proposed it; 0 until then.
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
+    #[prost(oneof = "Change", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
+    pub change: Option<Change>,
+}
+
+/// Why the metadata group refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum MetaRefusal {
+    None = 0,
+    /// Ask `leader`, or another node.
+    NotLeader = 1,
+    NotFound = 2,
+    InUse = 3,
+    Invalid = 4,
+    /// A lower incarnation, or the same with another nonce: the disk is an old copy.
+    RolledBack = 5,
+    /// The node id is unknown or removed.
+    UnknownNode = 6,
+    /// A bound was reached.
+    Limit = 7,
+}
+
+/// How a change ended.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Outcome {
+    #[prost(enumeration = "MetaRefusal", tag = "1")]
+    pub refusal: i32,
+    #[prost(string, tag = "2")]
+    pub message: String,
+    /// Id of what was made or meant.
+    #[prost(uint64, tag = "3")]
+    pub value: u64,
+    /// Revision that holds the outcome.
+    #[prost(uint64, tag = "4")]
+    pub revision: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MetaReply {
+    #[prost(message, required, tag = "1")]
+    pub id: RequestId,
+    #[prost(message, required, tag = "2")]
+    pub outcome: Outcome,
+    /// Node that leads as far as known, 0 if not.
+    #[prost(uint64, tag = "3")]
+    pub leader: u64,
+}
+
+/// Asks for what changed since a revision, and to be told of more for some seconds.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct MetaWatch {
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+}
+
+/// A row that changed; gone if there is no value.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Row {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub value: Option<Bytes>,
+}
+
+/// Rows that lead from `base` to `revision`; with `snapshot` they are all there are.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MetaEvents {
+    #[prost(uint64, tag = "1")]
+    pub base: u64,
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    #[prost(bool, tag = "3")]
+    pub snapshot: bool,
+    #[prost(message, repeated, tag = "4")]
+    pub rows: Vec<Row>,
+    /// Node that leads the metadata group as far as known, 0 if not.
+    #[prost(uint64, tag = "5")]
+    pub leader: u64,
+}
+
+/// A node tells the metadata leader which partitions of tables in the making it leads.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct NodeReport {
+    #[prost(uint64, repeated, tag = "1")]
+    pub leads: Vec<u64>,
+}

@@ -1,0 +1,67 @@
+//! Classic bugs, brought back one at a time to prove that the simulation catches them.
+//!
+//! Without the feature `mutants` every question is answered by a constant `false` and the code behind it is not compiled in.
+
+macro_rules! mutants {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A bug that can be switched on.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Mutant { $($(#[$doc])* $name,)* }
+
+        impl Mutant {
+            /// All of them.
+            pub const ALL: &[Mutant] = &[$(Mutant::$name,)*];
+        }
+    };
+}
+
+mutants! {
+    /// Answers a write when it is proposed.
+    AcknowledgesBeforeMajority,
+    /// Never looks at the clock when it serves under its lease.
+    ServesAfterLease,
+    /// Evaluates writes as soon as it is leader, before it has applied an entry of its own term.
+    EvaluatesBeforeOwnTerm,
+    /// Proposes and applies what a leader evaluated that is one no longer.
+    CommitsDeposedCommand,
+    /// Grants votes right after a restart.
+    VotesWithinLeaseAfterRestart,
+    /// Sends as a snapshot's index the one of the moment when sending ends.
+    SnapshotIndexApartFromData,
+    /// Truncates the log up to the applied index.
+    TruncatesAboveFlushed,
+    /// Serves under its lease again after a transfer was aborted.
+    LeaseAfterAbortedTransfer,
+    /// Forgets request ids at once.
+    ForgetsRequestIds,
+}
+
+#[cfg(feature = "mutants")]
+mod switch {
+    use std::cell::Cell;
+
+    thread_local! {
+        static ACTIVE: Cell<Option<super::Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Switches a bug on for this thread, or all off.
+    pub fn activate(mutant: Option<super::Mutant>) {
+        ACTIVE.set(mutant);
+    }
+
+    pub(crate) fn active(mutant: super::Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use switch::activate;
+#[cfg(feature = "mutants")]
+pub(crate) use switch::active;
+
+/// Whether the bug is switched on; always false in what is shipped.
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn active(_: Mutant) -> bool {
+    false
+}

@@ -1,0 +1,188 @@
+//! What a write does to its item: condition, update, sizes and the reply, as a pure function.
+//!
+//! ```text
+//!   old item + Write ──evaluate──► Mutation{new item, reply}   or   ConditionFailed / Validation, and nothing is written
+//! ```
+//! The leader calls it under the key's latch, against applied state, and proposes the result: replicas never evaluate.
+//! So it needs to agree with itself only within one version of the program.
+
+use bytes::Bytes;
+use kv_model::encoding::item;
+use kv_model::expression::{Condition, Kind, Placeholders, Update, parse_condition, parse_update};
+use kv_model::value::{self, AttributeValue, ITEM_SIZE_MAX, Item};
+
+use crate::api::{Action, Error, Expression, Returns, Write};
+
+/// The expressions of a write, parsed before the latch is taken.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parsed {
+    condition: Option<Condition>,
+    update: Option<Update>,
+}
+
+impl Parsed {
+    /// Parses the expressions of `write`.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] with the words of the service.
+    pub fn of(write: &Write) -> Result<Self, Error> {
+        let condition = match &write.condition {
+            Some(text) => Some(
+                parse_condition(Kind::Condition, &text.text, &mut placeholders(text)?)
+                    .map_err(invalid)?,
+            ),
+            None => None,
+        };
+        let update = match &write.action {
+            // Without an expression the item is made with its key alone.
+            Some(Action::Update(text)) if !text.text.is_empty() => {
+                Some(parse_update(&text.text, &mut placeholders(text)?).map_err(invalid)?)
+            }
+            _ => None,
+        };
+        Ok(Parsed { condition, update })
+    }
+}
+
+/// The placeholders of an expression as it travels.
+///
+/// # Errors
+/// [`Error::Validation`].
+pub fn placeholders(expression: &Expression) -> Result<Placeholders, Error> {
+    let names = (!expression.names.is_empty()).then(|| expression.names.clone());
+    let values = match expression.values.is_empty() {
+        true => None,
+        false => Some(decode(&expression.values)?).filter(|values| !values.is_empty()),
+    };
+    Placeholders::new(names, values).map_err(invalid)
+}
+
+/// What is to be stored, and what is to be answered once it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mutation {
+    /// The encoded item; none: there shall be none.
+    pub new: Option<Bytes>,
+    /// Encoded item as [`Returns`] asked.
+    pub attributes: Option<Bytes>,
+    /// Sizes by the service's rules, bytes; 0 without an item.
+    pub old_size: u64,
+    pub new_size: u64,
+}
+
+/// Evaluates `write` against the encoded item that is there now.
+///
+/// # Errors
+/// [`Error::ConditionFailed`], or [`Error::Validation`] where the update does not fit the item or the result is too
+/// large.
+pub fn evaluate(old: Option<&[u8]>, write: &Write, parsed: &Parsed) -> Result<Mutation, Error> {
+    // Decoded at most once, and for a plain put or delete not at all.
+    let needs_old = parsed.condition.is_some() || matches!(write.action, Some(Action::Update(_)));
+    let old_item = match old {
+        Some(bytes) if needs_old => Some(decode(bytes)?),
+        _ => None,
+    };
+    if let Some(condition) = &parsed.condition
+        && !condition.matches(old_item.as_ref())
+    {
+        let item = old
+            .filter(|_| write.return_on_failure)
+            .map(Bytes::copy_from_slice);
+        return Err(Error::ConditionFailed { item });
+    }
+    let old_size = old.map(size).transpose()?.unwrap_or(0);
+    match &write.action {
+        Some(Action::Put(new)) => {
+            let new_size = size(new)?;
+            if new_size > ITEM_SIZE_MAX as u64 {
+                return Err(Error::Validation(value::Error::ItemTooLarge.to_string()));
+            }
+            let attributes = old_if_asked(old, write.returns());
+            Ok(Mutation {
+                new: Some(new.clone()),
+                attributes,
+                old_size,
+                new_size,
+            })
+        }
+        Some(Action::Delete(_)) => {
+            let attributes = old_if_asked(old, write.returns());
+            Ok(Mutation {
+                new: None,
+                attributes,
+                old_size,
+                new_size: 0,
+            })
+        }
+        Some(Action::Update(_)) => {
+            let update = parsed.update.as_ref();
+            apply(old, old_item.as_ref(), old_size, write, update)
+        }
+        None => Err(Error::Validation("a write without an action".into())),
+    }
+}
+
+fn apply(
+    old: Option<&[u8]>,
+    old_item: Option<&Item>,
+    old_size: u64,
+    write: &Write,
+    update: Option<&Update>,
+) -> Result<Mutation, Error> {
+    let key = decode(&write.key)?;
+    let new_item = match update {
+        Some(update) => update
+            .apply(old_item, &key)
+            .map_err(|error| Error::Validation(error.to_string()))?,
+        None => old_item.cloned().unwrap_or(key),
+    };
+    let new_size = value::check_item(&new_item).map_err(|error| {
+        Error::Validation(match error {
+            value::Error::ItemTooLarge => {
+                "Item size to update has exceeded the maximum allowed size".into()
+            }
+            other => other.to_string(),
+        })
+    })? as u64;
+    let new = item::encode(&new_item);
+    let part = |whole: Option<&Item>| {
+        let part = update?.project(whole?);
+        (!part.is_empty()).then(|| item::encode(&part))
+    };
+    let attributes = match write.returns() {
+        Returns::None => None,
+        Returns::AllOld => old.map(Bytes::copy_from_slice),
+        Returns::AllNew => Some(new.clone()),
+        Returns::UpdatedOld => part(old_item),
+        Returns::UpdatedNew => part(Some(&new_item)),
+    };
+    Ok(Mutation {
+        new: Some(new),
+        attributes,
+        old_size,
+        new_size,
+    })
+}
+
+fn old_if_asked(old: Option<&[u8]>, returns: Returns) -> Option<Bytes> {
+    old.filter(|_| returns == Returns::AllOld)
+        .map(Bytes::copy_from_slice)
+}
+
+fn size(encoded: &[u8]) -> Result<u64, Error> {
+    item::size(encoded)
+        .map(|size| size as u64)
+        .map_err(unreadable)
+}
+
+fn decode(encoded: &[u8]) -> Result<std::collections::BTreeMap<String, AttributeValue>, Error> {
+    item::decode(encoded).map_err(unreadable)
+}
+
+fn invalid(error: kv_model::expression::Error) -> Error {
+    Error::Validation(error.to_string())
+}
+
+/// The bytes come from a front end or from an item that was stored: a fault of a program, not of a client.
+fn unreadable(error: kv_model::encoding::Error) -> Error {
+    Error::Validation(format!("an encoded item can't be read: {error}"))
+}

@@ -1,0 +1,688 @@
+//! A partition: a range of rows, replicated by one group; this is its state machine and what its leader does.
+//!
+//! ```text
+//!   Forward(write) ─► known id? ─► latch of the row ─► Read(old record) ─► evaluate ─► propose (term, range version, stamp)
+//!                        │                                                                  │ committed by a majority
+//!                        └► the first answer again                    reply ◄─ apply (engine batch: row, change, id, state)
+//!   Forward(read)  ─► lease? ─► Read ─► lease still? ─► reply
+//!                        └ no ─► read-index by a majority ─► applied so far? ─► Read ─► reply
+//! ```
+//! Invariants:
+//! - A leader evaluates only once it has applied an entry of its own term: then it has applied all that was ever acknowledged.
+//! - Between the evaluation of a row and the application of its outcome no other write of the row is evaluated.
+//! - What was decided under another term or range is not applied (`NotApplied`); what was decided past its deadline neither.
+//! - A refusal that rests on what was read (a failed condition) is given like a strong read: only by a leader that still is one.
+
+pub mod command;
+pub mod evaluate;
+pub mod latch;
+pub mod requests;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kv_model::encoding::record;
+use prost::Message;
+use raft::eraftpb::{Entry, EntryType};
+
+use self::command::{Change, Command, Do, Outcome, Remembered, ReplicaState, RowWrite, change_key, replica_key};
+use self::latch::{Acquired, Latches};
+use self::requests::RequestTable;
+use crate::api::{Answer, Consistency, Error, Get, Operation, Write, Written};
+use crate::consensus::Group;
+use crate::ids::{GroupId, NodeId, ReplicaId};
+use crate::mutants::{Mutant, active};
+use crate::store::{Batch, Keyspace};
+use crate::time::{EVENTUAL_US, Hybrid, Now};
+use crate::wire::{Forward, ForwardReply, Refusal, RequestId};
+
+/// Requests of one partition that are under way at its leader.
+const REQUESTS_MAX: usize = 16_384;
+/// Refused requests that are remembered without the log.
+const REFUSED_MAX: usize = 16_384;
+/// A read-index that is not answered is asked again after this long, µs.
+const CONFIRM_AGAIN_US: u64 = 300_000;
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    pub node: NodeId,
+    pub shard: u32,
+}
+
+/// What a partition wants done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Read the engine as it is now and give the result to [`Partition::on_read`].
+    Read { id: u64, operation: Operation },
+    Reply(ReplyTo, ForwardReply),
+}
+
+/// Collects effects; numbers reads.
+#[derive(Debug, Default)]
+pub struct Effects {
+    pub list: Vec<Effect>,
+    pub batch: Batch,
+    pub next_read: u64,
+}
+
+impl Effects {
+    fn read(&mut self, operation: Operation) -> u64 {
+        self.next_read += 1;
+        self.list.push(Effect::Read { id: self.next_read, operation });
+        self.next_read
+    }
+
+    fn reply(&mut self, to: ReplyTo, reply: ForwardReply) {
+        self.list.push(Effect::Reply(to, reply));
+    }
+}
+
+/// What a read of the engine gave.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReadResult {
+    /// The raw record of a row.
+    Record(Option<Bytes>),
+    Answer(Answer),
+    /// The request can't be served as it is: the words for the client.
+    Invalid(String),
+    /// The engine could not read.
+    Failed(String),
+}
+
+/// Moods of the node that a leader heeds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mood {
+    /// The disk is nearly full.
+    pub refuse_writes: bool,
+    /// This node's wall clock is far ahead of its peers'.
+    pub clock_ahead: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Queued,
+    Evaluating,
+    Proposed { term: u64, reply: ForwardReply },
+}
+
+#[derive(Debug)]
+struct Writing {
+    forward: Forward,
+    to: ReplyTo,
+    stage: Stage,
+}
+
+/// Something that may be answered only by who is still leader.
+#[derive(Debug)]
+enum Guarded {
+    Read(Forward, ReplyTo),
+    Reply(ForwardReply, ReplyTo),
+}
+
+#[derive(Debug)]
+enum Reading {
+    Evaluate(RequestId),
+    Leased { forward: Forward, to: ReplyTo, generation: u64 },
+    Confirmed { forward: Forward, to: ReplyTo, generation: u64 },
+}
+
+#[derive(Debug)]
+struct Confirming {
+    guarded: Vec<Guarded>,
+    asked_at: u64,
+}
+
+/// One replica of a partition.
+#[derive(Debug)]
+pub struct Partition {
+    pub state: ReplicaState,
+    pub requests: RequestTable,
+    /// Leader that has applied an entry of its own term.
+    serving: bool,
+    /// Grows with each change of role or range.
+    generation: u64,
+    last_stamp: Hybrid,
+    latches: Latches,
+    writes: BTreeMap<RequestId, Writing>,
+    proposed: BTreeMap<u64, RequestId>,
+    /// Requests that came before the leader served.
+    waiting: Vec<(Forward, ReplyTo)>,
+    reading: BTreeMap<u64, Reading>,
+    unconfirmed: Vec<Guarded>,
+    confirming: BTreeMap<u64, Confirming>,
+    confirmed: Vec<(u64, Vec<Guarded>)>,
+    /// First attempts that were refused here: should the message come twice, it is not evaluated again.
+    refused: BTreeMap<RequestId, ()>,
+    /// Of the last apply, for the invariant that a log entry is applied once.
+    pub not_applied: u64,
+    pub duplicates: u64,
+}
+
+/// A row's record: the item under the header that says when it was written.
+fn record_of(stamp: Hybrid, item: &[u8]) -> Bytes {
+    let record = record::Record { clock: stamp.0, origin: 0, tombstone: false, intent: false, siblings: false, expiry_s: None, payload: item };
+    let mut out = Vec::with_capacity(item.len() + 16);
+    record.encode_into(&mut out);
+    out.into()
+}
+
+/// Whether a refusal follows from what was read, so that only who is still leader may give it.
+fn rests_on_read(reply: &ForwardReply) -> bool {
+    [Refusal::ConditionFailed, Refusal::Validation].iter().any(|&r| reply.refusal == Some(r as i32))
+}
+
+fn refusal(forward: &Forward, refusal: Refusal, message: impl Into<String>) -> ForwardReply {
+    ForwardReply { id: forward.id, group: forward.group, refusal: Some(refusal as i32), message: message.into(), ..Default::default() }
+}
+
+impl Partition {
+    pub fn new(state: ReplicaState) -> Partition {
+        Partition {
+            state,
+            requests: RequestTable::default(),
+            serving: false,
+            generation: 0,
+            last_stamp: Hybrid::default(),
+            latches: Latches::default(),
+            writes: BTreeMap::new(),
+            proposed: BTreeMap::new(),
+            waiting: Vec::new(),
+            reading: BTreeMap::new(),
+            unconfirmed: Vec::new(),
+            confirming: BTreeMap::new(),
+            confirmed: Vec::new(),
+            refused: BTreeMap::new(),
+            not_applied: 0,
+            duplicates: 0,
+        }
+    }
+
+    /// Leads and may serve.
+    pub fn is_serving(&self) -> bool {
+        self.serving
+    }
+
+    /// Requests under way.
+    pub fn load(&self) -> usize {
+        self.writes.len() + self.waiting.len() + self.reading.len() + self.unconfirmed.len()
+    }
+
+    // ---- requests ----
+
+    /// Takes a request that was routed here.
+    pub fn on_request(&mut self, group: &mut Group, forward: Forward, to: ReplyTo, mood: Mood, now: Now, fx: &mut Effects) {
+        let strong = match &forward.operation {
+            Some(Operation::Get(get)) => get.consistency() == Consistency::Strong,
+            Some(Operation::Page(page)) => page.consistency() == Consistency::Strong,
+            Some(Operation::Write(_)) => true,
+            None => return fx.reply(to, refusal(&forward, Refusal::Validation, "an operation that this version does not know")),
+        };
+        if !self.holds(&forward) {
+            return self.refuse_route(group, &forward, to, Refusal::StaleRoute, fx);
+        }
+        if !strong && group.is_initialised() && now.mono_us < group.heard_at(now).saturating_add(EVENTUAL_US) && group.heard_at(now) > 0 {
+            return self.read(forward, to, false, fx);
+        }
+        if !group.may_propose() || mood.clock_ahead {
+            return self.refuse_route(group, &forward, to, Refusal::NotLeader, fx);
+        }
+        if self.load() >= REQUESTS_MAX {
+            return fx.reply(to, refusal(&forward, Refusal::Throttled, "too many requests are under way in this partition"));
+        }
+        if !self.serving && !active(Mutant::EvaluatesBeforeOwnTerm) {
+            self.waiting.push((forward, to));
+            return;
+        }
+        match forward.operation {
+            Some(Operation::Write(_)) => self.on_write(forward, to, mood, now, fx),
+            _ if group.lease_until() > now.mono_us => self.read(forward, to, true, fx),
+            _ => self.unconfirmed.push(Guarded::Read(forward, to)),
+        }
+    }
+
+    fn holds(&self, forward: &Forward) -> bool {
+        let range = match &forward.operation {
+            Some(Operation::Write(write)) => self.state.holds(&write.row),
+            Some(Operation::Get(get)) => self.state.holds(&get.row),
+            Some(Operation::Page(page)) => self.state.holds_range(&page.start, &page.end),
+            None => false,
+        };
+        range && forward.range_version == self.state.range_version
+    }
+
+    fn refuse_route(&self, group: &Group, forward: &Forward, to: ReplyTo, why: Refusal, fx: &mut Effects) {
+        let leader = group.leader().map_or(0, |(_, node)| node.0);
+        fx.reply(to, ForwardReply { leader, range_version: self.state.range_version, ..refusal(forward, why, "") });
+    }
+
+    fn read(&mut self, forward: Forward, to: ReplyTo, leased: bool, fx: &mut Effects) {
+        let Some(operation) = forward.operation.clone() else { return };
+        let id = fx.read(operation);
+        let generation = self.generation;
+        let reading = if leased { Reading::Leased { forward, to, generation } } else { Reading::Confirmed { forward, to, generation } };
+        self.reading.insert(id, reading);
+    }
+
+    fn on_write(&mut self, forward: Forward, to: ReplyTo, mood: Mood, now: Now, fx: &mut Effects) {
+        let id = forward.id;
+        if let Some(outcome) = self.requests.get(&id) {
+            self.duplicates += 1;
+            return fx.reply(to, self.remembered(&forward, outcome.clone()));
+        }
+        if self.refused.contains_key(&id) {
+            // The same message twice; the first was answered.
+            return;
+        }
+        if let Some(writing) = self.writes.get_mut(&id) {
+            // The same request again: it is under way, and whoever asked last gets the answer.
+            writing.to = to;
+            return;
+        }
+        if Hybrid::from_wall(now.wall_ms) > Hybrid(forward.deadline) {
+            return fx.reply(to, refusal(&forward, Refusal::Expired, "the deadline has passed"));
+        }
+        if mood.refuse_writes {
+            return fx.reply(to, refusal(&forward, Refusal::Throttled, "the disk is nearly full: writes are refused until there is space"));
+        }
+        if self.requests.is_full() {
+            return fx.reply(to, refusal(&forward, Refusal::Throttled, "too many recent requests are remembered in this partition"));
+        }
+        let Some(Operation::Write(write)) = &forward.operation else { return };
+        let row = write.row.clone();
+        match self.latches.acquire(&row, id) {
+            Acquired::Full => return fx.reply(to, refusal(&forward, Refusal::Throttled, "too many writes wait for this item")),
+            Acquired::Queued => {
+                self.writes.insert(id, Writing { forward, to, stage: Stage::Queued });
+            }
+            Acquired::Held => {
+                self.writes.insert(id, Writing { forward, to, stage: Stage::Queued });
+                self.start(id, fx);
+            }
+        }
+    }
+
+    /// The write holds its row's latch: read what it is evaluated against.
+    fn start(&mut self, id: RequestId, fx: &mut Effects) {
+        let Some(writing) = self.writes.get_mut(&id) else { return };
+        writing.stage = Stage::Evaluating;
+        let Some(Operation::Write(write)) = &writing.forward.operation else { return };
+        let read = fx.read(Operation::Get(Get { table: write.table, row: write.row.clone(), consistency: 0 }));
+        self.reading.insert(read, Reading::Evaluate(id));
+    }
+
+    /// Whether a read is for an evaluation: then the raw record is wanted.
+    pub fn wants_record(&self, read: u64) -> bool {
+        matches!(self.reading.get(&read), Some(Reading::Evaluate(_)))
+    }
+
+    pub fn on_read(&mut self, group: &mut Group, read: u64, result: ReadResult, now: Now, fx: &mut Effects) {
+        match self.reading.remove(&read) {
+            Some(Reading::Evaluate(id)) => self.on_record(group, id, result, now, fx),
+            Some(Reading::Leased { forward, to, generation }) => {
+                let held = group.lease_until() > now.mono_us || active(Mutant::ServesAfterLease) && group.lease_until() > 0;
+                if generation == self.generation && held {
+                    fx.reply(to, self.read_reply(&forward, result));
+                } else if generation == self.generation {
+                    self.unconfirmed.push(Guarded::Read(forward, to));
+                } else {
+                    self.refuse_route(group, &forward, to, Refusal::NotLeader, fx);
+                }
+            }
+            Some(Reading::Confirmed { forward, to, generation }) => {
+                if generation == self.generation {
+                    fx.reply(to, self.read_reply(&forward, result));
+                } else {
+                    self.refuse_route(group, &forward, to, Refusal::NotLeader, fx);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn read_reply(&self, forward: &Forward, result: ReadResult) -> ForwardReply {
+        match result {
+            ReadResult::Answer(answer) => self.answer(forward, answer),
+            ReadResult::Invalid(message) => refusal(forward, Refusal::Validation, message),
+            ReadResult::Failed(message) => refusal(forward, Refusal::Storage, message),
+            ReadResult::Record(_) => refusal(forward, Refusal::Storage, "a raw record where an answer was due"),
+        }
+    }
+
+    fn answer(&self, forward: &Forward, answer: Answer) -> ForwardReply {
+        ForwardReply { id: forward.id, group: forward.group, range_version: self.state.range_version, answer: Some(answer), ..Default::default() }
+    }
+
+    fn on_record(&mut self, group: &mut Group, id: RequestId, result: ReadResult, now: Now, fx: &mut Effects) {
+        let Some(writing) = self.writes.get(&id) else { return };
+        let (forward, to) = (&writing.forward, writing.to);
+        let Some(Operation::Write(write)) = &forward.operation else { return };
+        let decided = match result {
+            ReadResult::Record(old) => self.decide(forward, write, old, group.term(), now),
+            ReadResult::Failed(message) | ReadResult::Invalid(message) => Err(refusal(forward, Refusal::Storage, message)),
+            ReadResult::Answer(_) => Err(refusal(forward, Refusal::Storage, "an answer where a raw record was due")),
+        };
+        let row = write.row.clone();
+        match decided {
+            Ok((command, reply)) => self.propose(group, id, row, command, reply, fx),
+            Err(reply) if !rests_on_read(&reply) => self.finish(id, &row, reply, fx),
+            Err(reply) if forward.attempt > 0 => {
+                let command = self.refuse_for_good(forward, &reply, group.term(), now);
+                self.propose(group, id, row, command, reply, fx);
+            }
+            Err(reply) => {
+                while self.refused.len() >= REFUSED_MAX {
+                    self.refused.pop_first();
+                }
+                self.refused.insert(id, ());
+                if group.lease_until() > now.mono_us {
+                    self.finish(id, &row, reply, fx);
+                } else {
+                    self.unconfirmed.push(Guarded::Reply(reply, to));
+                    self.release(id, &row, fx);
+                }
+            }
+        }
+    }
+
+    fn propose(&mut self, group: &mut Group, id: RequestId, row: Bytes, command: Command, reply: ForwardReply, fx: &mut Effects) {
+        let Some(writing) = self.writes.get_mut(&id) else { return };
+        match group.propose(command.encode_entry()) {
+            Some((index, term)) => {
+                self.last_stamp = Hybrid(command.stamp);
+                if active(Mutant::AcknowledgesBeforeMajority) {
+                    fx.reply(writing.to, reply.clone());
+                }
+                self.proposed.insert(index, id);
+                writing.stage = Stage::Proposed { term, reply };
+            }
+            None if group.is_leader() => {
+                let reply = refusal(&writing.forward, Refusal::Throttled, "too much is waiting to be replicated");
+                self.finish(id, &row, reply, fx);
+            }
+            None => {
+                let leader = group.leader().map_or(0, |(_, n)| n.0);
+                let reply = ForwardReply { leader, ..refusal(&writing.forward, Refusal::NotLeader, "") };
+                self.finish(id, &row, reply, fx);
+            }
+        }
+    }
+
+    fn stamp(&self, now: Now) -> Hybrid {
+        self.last_stamp.max(Hybrid(self.state.stamp)).after(now.wall_ms)
+    }
+
+    /// An attempt before this one may still arrive: it must find the refusal.
+    fn refuse_for_good(&self, forward: &Forward, reply: &ForwardReply, term: u64, now: Now) -> Command {
+        let outcome = Outcome { written: None, refusal: reply.refusal, message: reply.message.clone(), item: reply.item.clone() };
+        Command {
+            term,
+            range_version: self.state.range_version,
+            stamp: self.stamp(now).0,
+            id: Some(forward.id),
+            deadline: forward.deadline,
+            what: Some(Do::Refuse(outcome.encode_to_vec().into())),
+        }
+    }
+
+    /// The answer that a request had before.
+    fn remembered(&self, forward: &Forward, outcome: Bytes) -> ForwardReply {
+        let Outcome { written, refusal: why, message, item } = Outcome::decode(outcome).unwrap_or_default();
+        match written {
+            Some(written) => self.answer(forward, Answer::Written(written)),
+            None => ForwardReply { refusal: why, item, ..refusal(forward, Refusal::Validation, message) },
+        }
+    }
+
+    /// Evaluates a write against the record that is there; gives the command and the answer, or the refusal.
+    fn decide(&self, forward: &Forward, write: &Write, old: Option<Bytes>, term: u64, now: Now) -> Result<(Command, ForwardReply), ForwardReply> {
+        let parsed = match old.as_deref().map(record::Record::parse).transpose() {
+            Ok(parsed) => parsed,
+            Err(error) => return Err(refusal(forward, Refusal::Storage, error.to_string())),
+        };
+        let evaluated = evaluate::Parsed::of(write).and_then(|expressions| evaluate::evaluate(parsed.as_ref().map(|r| r.payload), write, &expressions));
+        let mutation = evaluated.map_err(|error| match error {
+            Error::ConditionFailed { item } => ForwardReply { item, ..refusal(forward, Refusal::ConditionFailed, "") },
+            other => refusal(forward, Refusal::Validation, other.to_string()),
+        })?;
+        let stamp = self.stamp(now);
+        if stamp > Hybrid(forward.deadline) {
+            return Err(refusal(forward, Refusal::Expired, "the deadline has passed"));
+        }
+        let written = Written { attributes: mutation.attributes, old_size: mutation.old_size, new_size: mutation.new_size, version: stamp.0 };
+        let keep_old = !self.state.consumers.is_empty();
+        let what = RowWrite {
+            row: write.row.clone(),
+            record: mutation.new.map(|item| record_of(stamp, &item)),
+            old: if keep_old { old } else { None },
+            outcome: Outcome { written: Some(written.clone()), ..Default::default() }.encode_to_vec().into(),
+        };
+        let command = Command {
+            term,
+            range_version: self.state.range_version,
+            stamp: stamp.0,
+            id: Some(forward.id),
+            deadline: forward.deadline,
+            what: Some(Do::Write(what)),
+        };
+        Ok((command, self.answer(forward, Answer::Written(written))))
+    }
+
+    fn finish(&mut self, id: RequestId, row: &Bytes, reply: ForwardReply, fx: &mut Effects) {
+        if let Some(writing) = self.writes.get(&id) {
+            fx.reply(writing.to, reply);
+        }
+        self.release(id, row, fx);
+    }
+
+    fn release(&mut self, id: RequestId, row: &Bytes, fx: &mut Effects) {
+        self.writes.remove(&id);
+        if let Some(next) = self.latches.release(row) {
+            self.start(next, fx);
+        }
+    }
+
+    // ---- reads that a majority confirms ----
+
+    /// Asks for what is not confirmed yet; called once a step.
+    pub fn confirm(&mut self, group: &mut Group, now: Now, fx: &mut Effects) {
+        if !self.serving || !group.is_leader() {
+            return;
+        }
+        let late: Vec<u64> =
+            self.confirming.iter().filter(|(_, c)| now.mono_us > c.asked_at + CONFIRM_AGAIN_US).map(|(context, _)| *context).collect();
+        for context in late {
+            if let Some(confirming) = self.confirming.remove(&context) {
+                self.unconfirmed.extend(confirming.guarded);
+            }
+        }
+        if self.unconfirmed.is_empty() {
+            return;
+        }
+        fx.next_read += 1;
+        let context = fx.next_read;
+        self.confirming.insert(context, Confirming { guarded: std::mem::take(&mut self.unconfirmed), asked_at: now.mono_us });
+        group.read_index(context);
+    }
+
+    /// A majority confirmed: what was asked under `context` may be answered once `index` is applied.
+    pub fn on_confirmed(&mut self, context: u64, index: u64, fx: &mut Effects) {
+        if let Some(confirming) = self.confirming.remove(&context) {
+            self.confirmed.push((index, confirming.guarded));
+            self.serve_confirmed(fx);
+        }
+    }
+
+    fn serve_confirmed(&mut self, fx: &mut Effects) {
+        let applied = self.state.applied_index;
+        let (ready, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.confirmed).into_iter().partition(|(index, _)| *index <= applied);
+        self.confirmed = rest;
+        for guarded in ready.into_iter().flat_map(|(_, guarded)| guarded) {
+            match guarded {
+                Guarded::Reply(reply, to) => fx.reply(to, reply),
+                Guarded::Read(forward, to) if self.holds(&forward) => self.read(forward, to, false, fx),
+                Guarded::Read(forward, to) => fx.reply(to, refusal(&forward, Refusal::StaleRoute, "")),
+            }
+        }
+    }
+
+    // ---- role ----
+
+    /// The group's role or leader changed.
+    pub fn on_turn(&mut self, group: &Group, fx: &mut Effects) {
+        if group.is_leader() {
+            return;
+        }
+        self.generation += 1;
+        self.serving = false;
+        let leader = group.leader().map_or(0, |(_, node)| node.0);
+        let lost = |forward: &Forward, why| ForwardReply { leader, ..refusal(forward, why, "") };
+        for (_, writing) in std::mem::take(&mut self.writes) {
+            let uncertain = matches!(writing.stage, Stage::Proposed { .. });
+            if active(Mutant::CommitsDeposedCommand) && matches!(writing.stage, Stage::Evaluating) {
+                self.writes.insert(writing.forward.id, writing);
+                continue;
+            }
+            let why = if uncertain { Refusal::Uncertain } else { Refusal::NotLeader };
+            fx.reply(writing.to, lost(&writing.forward, why));
+        }
+        self.proposed.clear();
+        self.latches.clear();
+        for (forward, to) in std::mem::take(&mut self.waiting) {
+            fx.reply(to, lost(&forward, Refusal::NotLeader));
+        }
+        let guarded = std::mem::take(&mut self.unconfirmed)
+            .into_iter()
+            .chain(std::mem::take(&mut self.confirming).into_values().flat_map(|c| c.guarded))
+            .chain(std::mem::take(&mut self.confirmed).into_iter().flat_map(|(_, guarded)| guarded));
+        for guarded in guarded {
+            match guarded {
+                Guarded::Read(forward, to) => fx.reply(to, lost(&forward, Refusal::NotLeader)),
+                Guarded::Reply(reply, to) => {
+                    let reply = ForwardReply { refusal: Some(Refusal::NotLeader as i32), leader, item: None, ..reply };
+                    fx.reply(to, reply);
+                }
+            }
+        }
+    }
+
+    /// Requests that waited until the leader serves.
+    pub fn take_waiting(&mut self) -> Vec<(Forward, ReplyTo)> {
+        if self.serving { std::mem::take(&mut self.waiting) } else { Vec::new() }
+    }
+
+    // ---- applying ----
+
+    /// Applies committed entries, in order; everything goes into one batch together with the state that it leads to.
+    pub fn apply(&mut self, group: &mut Group, entries: &[Entry], fx: &mut Effects) {
+        let Some(last) = entries.last() else { return };
+        for entry in entries {
+            self.apply_entry(entry, fx);
+            self.state.applied_index = entry.index;
+            self.state.applied_term = entry.term;
+        }
+        fx.batch.put(Keyspace::State, replica_key(self.state.group(), ReplicaId(self.state.replica)), self.state.encode_to_vec());
+        group.applied(last.index, last.term);
+        if group.is_leader() && last.term == group.term() {
+            self.serving = true;
+        }
+        self.serve_confirmed(fx);
+    }
+
+    fn apply_entry(&mut self, entry: &Entry, fx: &mut Effects) {
+        if entry.get_entry_type() != EntryType::EntryNormal || entry.data.is_empty() {
+            return;
+        }
+        let command = Command::decode_entry(&entry.data);
+        let outcome = match command {
+            Some(Command { what: Some(Do::Genesis(_)), .. }) => return,
+            Some(command) => self.apply_command(command, entry, fx),
+            None => Applied::Nothing,
+        };
+        let Some(id) = self.proposed.remove(&entry.index) else { return };
+        let Some(writing) = self.writes.get(&id) else { return };
+        let Stage::Proposed { term, reply } = &writing.stage else { return };
+        let reply = match outcome {
+            _ if *term != entry.term => refusal(&writing.forward, Refusal::NotApplied, ""),
+            Applied::Done => reply.clone(),
+            Applied::Before(outcome) => self.remembered(&writing.forward, outcome),
+            Applied::Nothing => refusal(&writing.forward, Refusal::NotApplied, ""),
+        };
+        let row = match &writing.forward.operation {
+            Some(Operation::Write(write)) => write.row.clone(),
+            _ => Bytes::new(),
+        };
+        self.finish(id, &row, reply, fx);
+    }
+
+    fn apply_command(&mut self, command: Command, entry: &Entry, fx: &mut Effects) -> Applied {
+        let stale = command.term != entry.term && !active(Mutant::CommitsDeposedCommand);
+        let Some(id) = command.id else { return Applied::Nothing };
+        if stale || command.range_version != self.state.range_version || command.stamp > command.deadline {
+            self.not_applied += 1;
+            return Applied::Nothing;
+        }
+        if let Some(outcome) = self.requests.get(&id) {
+            self.duplicates += 1;
+            return Applied::Before(outcome.clone());
+        }
+        let group = self.state.group();
+        let (write, outcome) = match command.what {
+            Some(Do::Write(write)) if self.state.holds(&write.row) => (Some(write.clone()), write.outcome),
+            Some(Do::Refuse(outcome)) => (None, outcome),
+            _ => {
+                self.not_applied += 1;
+                return Applied::Nothing;
+            }
+        };
+        if let Some(write) = write {
+            self.apply_write(group, id, command.stamp, write, entry, fx);
+        }
+        self.state.stamp = self.state.stamp.max(command.stamp);
+        self.requests.insert(group, entry.index, Remembered { id, deadline: command.deadline, outcome }, &mut fx.batch);
+        self.requests.forget(group, Hybrid(self.state.stamp), &mut fx.batch);
+        Applied::Done
+    }
+
+    fn apply_write(&mut self, group: GroupId, id: RequestId, stamp: u64, write: RowWrite, entry: &Entry, fx: &mut Effects) {
+        if !self.state.consumers.is_empty() {
+            let change = Change {
+                format: 1,
+                id: Some(id),
+                stamp,
+                origin: 0,
+                cause: 0,
+                row: write.row.clone(),
+                new: write.record.clone(),
+                old: write.old,
+            };
+            let key = change_key(group, self.state.range_version, entry.index, 0);
+            fx.batch.put(Keyspace::ChangeLog, key, change.encode_to_vec());
+        }
+        match write.record {
+            Some(record) => fx.batch.put(Keyspace::Data, write.row, record),
+            None => fx.batch.delete(Keyspace::Data, write.row),
+        }
+    }
+
+    /// Takes the place of what was there, after a snapshot was installed.
+    pub fn restored(&mut self, state: ReplicaState, requests: RequestTable) {
+        self.generation += 1;
+        self.state = state;
+        self.requests = requests;
+        self.serving = false;
+    }
+
+    /// The group's id.
+    pub fn group(&self) -> GroupId {
+        self.state.group()
+    }
+}
+
+/// What applying a command did.
+enum Applied {
+    Done,
+    /// The request had been applied before; its first outcome.
+    Before(Bytes),
+    Nothing,
+}

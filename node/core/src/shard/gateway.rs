@@ -1,0 +1,224 @@
+//! The gateway: takes clients' requests on any node and gets them answered by the partition's leader, wherever that is.
+//!
+//! ```text
+//!   Request ─► route of the row ─► Forward to the leader as far as known ─► reply ─► client
+//!                 ▲                                                           │
+//!                 └── back-off ◄── not leader, stale route, not applied ◄─────┤
+//!                 └── another replica, same request id ◄── no answer ◄────────┘
+//! ```
+//! A request keeps its id over all attempts, so an attempt that is late, lost or repeated changes nothing twice. At the deadline the
+//! client learns whether anything could have been proposed: `OutcomeUnknown` if so, `Unavailable` if surely not.
+
+use std::collections::BTreeMap;
+
+use super::io::Request;
+use crate::api::{Answer, Error, Operation};
+use crate::ids::{GroupId, NodeId};
+use crate::meta::View;
+use crate::time::{Hybrid, Now, TICK_US};
+use crate::wire::{Forward, ForwardReply, Refusal, RequestId};
+
+/// Requests under way in one gateway.
+const REQUESTS_MAX: usize = 20_000;
+/// An attempt without an answer is given up, µs.
+const ATTEMPT_US: u64 = 1_000_000;
+const BACK_OFF_US: u64 = 20_000;
+const BACK_OFF_MAX_US: u64 = 200_000;
+
+#[derive(Debug)]
+struct Pending {
+    token: u64,
+    forward: Forward,
+    deadline_us: u64,
+    attempts: u32,
+    /// Attempts that were sent.
+    sent: u32,
+    /// Where the running attempt went, and until when it is waited for.
+    asked: Option<NodeId>,
+    until: u64,
+    /// An attempt that could have been proposed had no definite answer.
+    uncertain: bool,
+    /// Words of the last refusal.
+    last: &'static str,
+}
+
+/// What the gateway wants done.
+#[derive(Debug)]
+pub enum Act {
+    Forward(NodeId, Forward),
+    Reply { token: u64, result: Result<Answer, Error> },
+}
+
+#[derive(Debug, Default)]
+pub struct Gateway {
+    pending: BTreeMap<RequestId, Pending>,
+    /// Attempts by the moment that they are given up or tried again.
+    timers: BTreeMap<(u64, RequestId), ()>,
+}
+
+impl Gateway {
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub fn start(&mut self, id: RequestId, request: Request, reply_shard: u32, view: &View, now: Now, acts: &mut Vec<Act>) {
+        let Request { token, caller, operation, deadline_us } = request;
+        if self.pending.len() >= REQUESTS_MAX {
+            return acts.push(Act::Reply { token, result: Err(Error::Throttled("too many requests are under way on this node".into())) });
+        }
+        let left_ms = deadline_us.saturating_sub(now.mono_us) / 1000;
+        let forward = Forward {
+            id,
+            deadline: Hybrid::from_wall(now.wall_ms + left_ms).0,
+            caller: Some(caller),
+            reply_shard,
+            operation: Some(operation),
+            ..Default::default()
+        };
+        let last = "no leader of the partition answered";
+        self.pending.insert(id, Pending { token, forward, deadline_us, attempts: 0, sent: 0, asked: None, until: 0, uncertain: false, last });
+        self.attempt(id, view, now, acts);
+    }
+
+    fn attempt(&mut self, id: RequestId, view: &View, now: Now, acts: &mut Vec<Act>) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        if now.mono_us >= pending.deadline_us {
+            return self.give_up(id, acts);
+        }
+        let (row, table, back) = match &pending.forward.operation {
+            Some(Operation::Write(w)) => (&w.row, w.table, false),
+            Some(Operation::Get(g)) => (&g.row, g.table, false),
+            Some(Operation::Page(p)) if p.reverse => (&p.end, p.table, true),
+            Some(Operation::Page(p)) => (&p.start, p.table, false),
+            None => return,
+        };
+        let route = if back { view.route_before(row) } else { view.route(row) };
+        let Some(route) = route.filter(|r| r.group.table == table) else {
+            if view.state.is_known() && !view.state.tables.contains_key(&table) && !pending.uncertain {
+                return self.end(id, Err(Error::TableNotFound(String::new())), acts);
+            }
+            pending.last = "the partition is not known here yet";
+            return self.later(id, now);
+        };
+        let members = &route.group.members;
+        if members.is_empty() {
+            return self.later(id, now);
+        }
+        let turn = NodeId(members[pending.attempts as usize % members.len()].node);
+        let target = match route.ticket.leader() {
+            Some(leader) if pending.attempts % 3 != 2 => leader,
+            _ => turn,
+        };
+        pending.attempts += 1;
+        pending.forward.group = route.group.id;
+        pending.forward.range_version = route.group.range_version;
+        pending.forward.attempt = pending.sent;
+        pending.sent += 1;
+        pending.asked = Some(target);
+        self.timer(id, (now.mono_us + ATTEMPT_US).min(self.pending[&id].deadline_us));
+        acts.push(Act::Forward(target, self.pending[&id].forward.clone()));
+    }
+
+    fn timer(&mut self, id: RequestId, at: u64) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            self.timers.remove(&(pending.until, id));
+            pending.until = at;
+            self.timers.insert((at, id), ());
+        }
+    }
+
+    fn later(&mut self, id: RequestId, now: Now) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        pending.asked = None;
+        let wait = (BACK_OFF_US << pending.attempts.min(4)).min(BACK_OFF_MAX_US);
+        pending.attempts += 1;
+        let at = (now.mono_us + wait).min(pending.deadline_us);
+        self.timer(id, at);
+    }
+
+    pub fn on_reply(&mut self, from: NodeId, reply: ForwardReply, view: &View, now: Now, acts: &mut Vec<Act>) {
+        let id = reply.id;
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        if let Some(answer) = reply.answer {
+            if let Some(ticket) = view.ticket(GroupId(reply.group)) {
+                if !matches!(answer, Answer::Got(_) | Answer::Paged(_)) {
+                    ticket.set_leader(Some(from));
+                }
+            }
+            return self.end(id, Ok(answer), acts);
+        }
+        let refusal = reply.refusal.and_then(|r| Refusal::try_from(r).ok());
+        match refusal {
+            Some(Refusal::ConditionFailed) => self.end(id, Err(Error::ConditionFailed { item: reply.item }), acts),
+            Some(Refusal::Validation) => self.end(id, Err(Error::Validation(reply.message)), acts),
+            Some(Refusal::Throttled) if !pending.uncertain => self.end(id, Err(Error::Throttled(reply.message)), acts),
+            Some(Refusal::Expired) => self.give_up(id, acts),
+            _ if pending.asked != Some(from) => {}
+            Some(Refusal::NotLeader | Refusal::StaleRoute) => {
+                let leader = Some(NodeId(reply.leader)).filter(|n| n.0 > 0);
+                let known = view.ticket(GroupId(reply.group)).and_then(|t| t.leader());
+                if let Some(ticket) = view.ticket(GroupId(reply.group)) {
+                    ticket.set_leader(leader);
+                }
+                pending.last = "the partition has no leader yet";
+                // A new name is worth asking at once, but not for ever.
+                if leader.is_some() && leader != known && leader != Some(from) && pending.attempts < 8 {
+                    self.attempt(id, view, now, acts);
+                } else {
+                    self.later(id, now);
+                }
+            }
+            Some(Refusal::Uncertain) => {
+                pending.uncertain = true;
+                self.later(id, now);
+            }
+            Some(Refusal::NotApplied | Refusal::Storage | Refusal::Throttled) | None => {
+                pending.last = "the partition's leader could not serve";
+                self.later(id, now);
+            }
+        }
+    }
+
+    /// Tries again what has waited long enough. Returns nothing to do for most ticks.
+    pub fn on_time(&mut self, view: &View, now: Now, acts: &mut Vec<Act>) {
+        while let Some(&(at, id)) = self.timers.keys().next().filter(|(at, _)| *at <= now.mono_us) {
+            self.timers.remove(&(at, id));
+            if let Some(pending) = self.pending.get_mut(&id) {
+                if pending.asked.take().is_some() {
+                    // It was sent and not answered: it may have been proposed, and its leader may be gone.
+                    pending.uncertain |= matches!(pending.forward.operation, Some(Operation::Write(_)));
+                    if let Some(ticket) = view.ticket(GroupId(pending.forward.group)) {
+                        ticket.set_leader(None);
+                    }
+                }
+                self.attempt(id, view, now, acts);
+            }
+        }
+    }
+
+    /// When [`Gateway::on_time`] has something to do, monotonic µs.
+    pub fn next_time(&self) -> Option<u64> {
+        self.timers.keys().next().map(|(at, _)| *at)
+    }
+
+    fn give_up(&mut self, id: RequestId, acts: &mut Vec<Act>) {
+        let Some(pending) = self.pending.get(&id) else { return };
+        let write = matches!(pending.forward.operation, Some(Operation::Write(_)));
+        let error = if write && (pending.uncertain || pending.asked.is_some()) {
+            Error::OutcomeUnknown("the deadline passed while the write was under way".into())
+        } else {
+            Error::Unavailable(pending.last.into())
+        };
+        self.end(id, Err(error), acts);
+    }
+
+    fn end(&mut self, id: RequestId, result: Result<Answer, Error>, acts: &mut Vec<Act>) {
+        if let Some(pending) = self.pending.remove(&id) {
+            self.timers.remove(&(pending.until, id));
+            acts.push(Act::Reply { token: pending.token, result });
+        }
+    }
+}
+
+/// The gateway's timers need no finer clock than this, µs.
+pub const GATEWAY_STEP_US: u64 = TICK_US / 5;

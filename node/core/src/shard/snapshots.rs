@@ -1,0 +1,268 @@
+//! Snapshots on their way: chunks of limited size, one at a time, each acknowledged.
+//!
+//! ```text
+//!   leader                                                  follower
+//!   MsgSnapshot wanted ─► OpenSnapshot (engine as it is now,
+//!      with its applied index, term and members)
+//!   ReadSnapshot ─► piece ─► SnapshotChunk n ──────────────► Stage ─► SnapshotAck n+1
+//!   ... last chunk carries the raft message and the state ──► raft takes it? ─► Install ─► Appended ─► follows
+//! ```
+//! Invariant: the index, term and members in the message are those of the moment when the engine was fixed, so that data and index
+//! never come apart.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use protobuf::Message as _;
+use raft::eraftpb;
+
+use super::io::Output;
+use crate::ids::{GroupId, NodeId, ReplicaId};
+use crate::mutants::{Mutant, active};
+use crate::partition::command::{ReplicaState, content};
+use crate::store::Keyspace;
+use crate::time::Now;
+use crate::wire::{Pair, SnapshotAck, SnapshotChunk};
+
+/// Bytes of a chunk.
+pub const CHUNK_BYTES: usize = 512 << 10;
+/// Transfers that a shard sends, and that it receives, at a time.
+const TRANSFERS_MAX: usize = 4;
+const RESEND_US: u64 = 1_000_000;
+const GIVE_UP_US: u64 = 10_000_000;
+
+#[derive(Debug)]
+struct Sending {
+    group: GroupId,
+    to: (ReplicaId, NodeId),
+    message: eraftpb::Message,
+    state: ReplicaState,
+    next: u64,
+    /// The chunk that is not acknowledged.
+    chunk: Option<SnapshotChunk>,
+    last: bool,
+    sent_at: u64,
+    heard_at: u64,
+}
+
+/// Transfers that this shard sends.
+#[derive(Debug, Default)]
+pub struct Senders {
+    sending: BTreeMap<u64, Sending>,
+    next: u64,
+}
+
+/// What a sender wants done.
+#[derive(Debug)]
+pub enum Sent {
+    Chunk(NodeId, SnapshotChunk),
+    /// The transfer to this replica failed.
+    Failed(GroupId, ReplicaId),
+}
+
+impl Senders {
+    pub fn group_of(&self, transfer: u64) -> Option<GroupId> {
+        self.sending.get(&transfer).map(|s| s.group)
+    }
+
+    /// Begins a transfer of the state as it is at this point of the outputs; false if there are too many.
+    pub fn begin(&mut self, mut message: eraftpb::Message, to: NodeId, state: &ReplicaState, origin: u64, now: Now, out: &mut Vec<Output>) -> bool {
+        let replica = ReplicaId(message.to);
+        if self.sending.values().any(|s| s.group == state.group() && s.to.0 == replica) {
+            return true;
+        }
+        if self.sending.len() >= TRANSFERS_MAX {
+            return false;
+        }
+        let metadata = message.mut_snapshot().mut_metadata();
+        (metadata.index, metadata.term) = (state.applied_index, state.applied_term);
+        metadata.set_conf_state(state.conf_state());
+        self.next += 1;
+        let transfer = origin << 32 | self.next;
+        out.push(Output::OpenSnapshot { transfer, ranges: content(state) });
+        out.push(Output::ReadSnapshot { transfer, max_bytes: CHUNK_BYTES });
+        let sending = Sending {
+            group: state.group(),
+            to: (replica, to),
+            message,
+            state: state.clone(),
+            next: 0,
+            chunk: None,
+            last: false,
+            sent_at: now.mono_us,
+            heard_at: now.mono_us,
+        };
+        self.sending.insert(transfer, sending);
+        true
+    }
+
+    /// A piece was read; `current` is the group's applied (index, term) by now.
+    pub fn on_piece(&mut self, transfer: u64, pairs: Vec<(Keyspace, Bytes, Bytes)>, done: bool, current: (u64, u64), reply_shard: u32, now: Now) -> Option<Sent> {
+        let sending = self.sending.get_mut(&transfer)?;
+        let mut chunk = SnapshotChunk { group: sending.group.0, transfer, to: sending.to.0.0, number: sending.next, reply_shard, ..Default::default() };
+        chunk.pairs = pairs.into_iter().map(|(keyspace, key, value)| Pair { keyspace: keyspace_number(keyspace), key, value }).collect();
+        if done {
+            if active(Mutant::SnapshotIndexApartFromData) {
+                let metadata = sending.message.mut_snapshot().mut_metadata();
+                (metadata.index, metadata.term) = current;
+                (sending.state.applied_index, sending.state.applied_term) = current;
+            }
+            let bytes = sending.message.write_to_bytes().ok()?;
+            chunk.message = Some(bytes.into());
+            chunk.state = Some(prost::Message::encode_to_vec(&sending.state).into());
+        }
+        sending.last = done;
+        sending.sent_at = now.mono_us;
+        sending.chunk = Some(chunk.clone());
+        Some(Sent::Chunk(sending.to.1, chunk))
+    }
+
+    pub fn on_ack(&mut self, ack: &SnapshotAck, now: Now, out: &mut Vec<Output>) -> Option<Sent> {
+        let sending = self.sending.get_mut(&ack.transfer)?;
+        sending.heard_at = now.mono_us;
+        if ack.refused {
+            return self.end(ack.transfer, true, out);
+        }
+        if ack.next != sending.next + 1 || sending.chunk.is_none() {
+            return None;
+        }
+        if sending.last {
+            return self.end(ack.transfer, false, out);
+        }
+        sending.next = ack.next;
+        sending.chunk = None;
+        out.push(Output::ReadSnapshot { transfer: ack.transfer, max_bytes: CHUNK_BYTES });
+        None
+    }
+
+    fn end(&mut self, transfer: u64, failed: bool, out: &mut Vec<Output>) -> Option<Sent> {
+        let sending = self.sending.remove(&transfer)?;
+        out.push(Output::CloseSnapshot(transfer));
+        failed.then_some(Sent::Failed(sending.group, sending.to.0))
+    }
+
+    /// Sends again what got no answer, gives up what has none for long, or whose group this node leads no longer.
+    pub fn tick(&mut self, leads: impl Fn(GroupId) -> bool, now: Now, out: &mut Vec<Output>) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        let mut ended = Vec::new();
+        for (transfer, sending) in &mut self.sending {
+            if now.mono_us > sending.heard_at + GIVE_UP_US || !leads(sending.group) {
+                ended.push(*transfer);
+            } else if let Some(chunk) = sending.chunk.as_ref().filter(|_| now.mono_us > sending.sent_at + RESEND_US) {
+                sending.sent_at = now.mono_us;
+                sent.push(Sent::Chunk(sending.to.1, chunk.clone()));
+            }
+        }
+        for transfer in ended {
+            sent.extend(self.end(transfer, true, out));
+        }
+        sent
+    }
+}
+
+/// A snapshot that arrives.
+#[derive(Debug)]
+pub struct Receiving {
+    transfer: u64,
+    from: NodeId,
+    next: u64,
+    pub stage: u64,
+    heard_at: u64,
+    /// Pairs that the core keeps in memory too: request ids, metadata.
+    pub kept: Vec<(Keyspace, Bytes, Bytes)>,
+    pub state: Option<ReplicaState>,
+}
+
+/// Snapshots that arrive at this shard, one a group.
+#[derive(Debug, Default)]
+pub struct Receivers {
+    receiving: BTreeMap<GroupId, Receiving>,
+    next_stage: u64,
+}
+
+/// What became of a chunk.
+#[derive(Debug)]
+pub enum Received {
+    /// Staged; the raft message, if it was the last.
+    Staged(SnapshotAck, Option<eraftpb::Message>),
+    Refused(SnapshotAck),
+    Ignored,
+}
+
+impl Receivers {
+    pub fn on_chunk(&mut self, from: NodeId, chunk: SnapshotChunk, origin: u64, now: Now, out: &mut Vec<Output>) -> Received {
+        let group = GroupId(chunk.group);
+        let ack = |next, refused| SnapshotAck { group: chunk.group, transfer: chunk.transfer, next, refused };
+        let known = self.receiving.get(&group).is_some_and(|r| r.transfer == chunk.transfer && r.from == from);
+        if !known {
+            if chunk.number != 0 || self.receiving.len() >= TRANSFERS_MAX {
+                return Received::Refused(ack(0, true));
+            }
+            self.forget(group, out);
+            self.next_stage += 1;
+            let stage = origin << 32 | self.next_stage;
+            let fresh = Receiving { transfer: chunk.transfer, from, next: 0, stage, heard_at: now.mono_us, kept: Vec::new(), state: None };
+            self.receiving.insert(group, fresh);
+        }
+        let Some(receiving) = self.receiving.get_mut(&group) else { return Received::Ignored };
+        if chunk.number != receiving.next {
+            // Known already, or its turn has not come.
+            return if chunk.number < receiving.next { Received::Staged(ack(chunk.number + 1, false), None) } else { Received::Ignored };
+        }
+        receiving.heard_at = now.mono_us;
+        receiving.next += 1;
+        let next = receiving.next;
+        let mut pairs = Vec::with_capacity(chunk.pairs.len());
+        for pair in &chunk.pairs {
+            let Some(keyspace) = keyspace_of(pair.keyspace) else { return Received::Refused(ack(0, true)) };
+            if matches!(keyspace, Keyspace::State | Keyspace::Meta) {
+                receiving.kept.push((keyspace, pair.key.clone(), pair.value.clone()));
+            }
+            pairs.push((keyspace, pair.key.clone(), pair.value.clone()));
+        }
+        if !pairs.is_empty() {
+            out.push(Output::Stage { stage: receiving.stage, pairs });
+        }
+        let Some(bytes) = &chunk.message else { return Received::Staged(ack(next, false), None) };
+        let state = chunk.state.as_ref().and_then(|s| <ReplicaState as prost::Message>::decode(s.clone()).ok());
+        let message = eraftpb::Message::parse_from_carllerche_bytes(bytes).ok();
+        match (state, message) {
+            (Some(state), Some(message)) => {
+                receiving.state = Some(state);
+                Received::Staged(ack(next, false), Some(message))
+            }
+            _ => Received::Refused(ack(0, true)),
+        }
+    }
+
+    /// Takes a snapshot that is here whole.
+    pub fn take(&mut self, group: GroupId) -> Option<Receiving> {
+        self.receiving.remove(&group)
+    }
+
+    pub fn forget(&mut self, group: GroupId, out: &mut Vec<Output>) {
+        if let Some(old) = self.receiving.remove(&group) {
+            out.push(Output::Unstage(old.stage));
+        }
+    }
+
+    pub fn tick(&mut self, now: Now, out: &mut Vec<Output>) {
+        let late: Vec<GroupId> = self.receiving.iter().filter(|(_, r)| now.mono_us > r.heard_at + GIVE_UP_US).map(|(g, _)| *g).collect();
+        for group in late {
+            self.forget(group, out);
+        }
+    }
+}
+
+fn keyspace_number(keyspace: Keyspace) -> u32 {
+    match keyspace {
+        Keyspace::Data => 0,
+        Keyspace::ChangeLog => 1,
+        Keyspace::State => 2,
+        Keyspace::Meta => 3,
+    }
+}
+
+fn keyspace_of(number: u32) -> Option<Keyspace> {
+    Keyspace::ALL.get(number as usize).copied()
+}

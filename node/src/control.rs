@@ -1,0 +1,201 @@
+//! What the operator asks of a running node.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kv_core::ids::NodeId;
+use kv_core::meta::records::{Address, Node as NodeRecord, NodeState};
+use kv_core::meta::wire::{Change, MetaRefusal, ReserveNode};
+use kv_core::meta::{MetaState, View};
+use kv_core::shard::Input;
+use kv_proto::admin::{
+    self, BootstrapReply, BootstrapRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply, ReserveNodeReply, ReserveNodeRequest,
+};
+use tokio::sync::oneshot;
+
+use crate::admin::{Control, ControlError};
+use crate::runtime::mailbox::{Event, Mailboxes};
+use crate::storage::SpaceMonitor;
+
+/// How long a bootstrap may take until the cluster is known here.
+const BOOTSTRAP: Duration = Duration::from_secs(20);
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The operator's handle on a node.
+#[derive(Debug)]
+pub struct NodeControl {
+    pub cluster_id: String,
+    pub node: NodeId,
+    pub incarnation: u64,
+    pub mailboxes: Arc<Mailboxes>,
+    pub space: Arc<SpaceMonitor>,
+}
+
+impl NodeControl {
+    fn joined(&self) -> Result<Arc<View>, ControlError> {
+        let view = self.mailboxes.view();
+        if view.state.is_known() { Ok(view) } else { Err(ControlError::NotJoined) }
+    }
+
+    /// Why the node is not ready, if it isn't.
+    pub fn not_ready(&self) -> Option<&'static str> {
+        let view = self.mailboxes.view.load();
+        if !view.state.is_known() {
+            return Some("the cluster's metadata are not known here yet");
+        }
+        match view.node(self.node) {
+            Some(node) if node.incarnation == self.incarnation => None,
+            _ => Some("the cluster does not know this start of the node yet"),
+        }
+    }
+}
+
+/// The state of a cluster that begins, from what the operator planned.
+fn first_state(request: BootstrapRequest) -> Result<MetaState, ControlError> {
+    let invalid = |field, problem| Err(ControlError::Invalid { field, problem });
+    if request.nodes.is_empty() {
+        return invalid("nodes", "a cluster has at least one");
+    }
+    let replicas = request.replication_factor as usize;
+    if replicas == 0 || replicas > request.nodes.len() {
+        return invalid("replication_factor", "must be from 1 to the number of nodes");
+    }
+    let mut nodes = Vec::with_capacity(request.nodes.len());
+    for node in request.nodes {
+        let mut tokens = Vec::with_capacity(node.tokens.len());
+        for token in &node.tokens {
+            let Ok(token) = token.parse::<kv_ring::Token>() else { return invalid("nodes.tokens", "a token is 32 hex digits") };
+            tokens.push(bytes::Bytes::copy_from_slice(&token.0.to_be_bytes()));
+        }
+        let address = |network: &str, address: String| Address { network: network.to_owned(), address };
+        nodes.push(NodeRecord {
+            id: node.id,
+            name: node.name,
+            zone: node.zone,
+            host: node.host,
+            weight: node.weight.max(1),
+            state: NodeState::Joining as i32,
+            addresses: vec![address("peer", node.peer_address), address("dynamo", node.dynamo_address), address("kv", node.kv_address)],
+            tokens,
+            incarnation: 0,
+            nonce: 0,
+        });
+    }
+    let state = MetaState::bootstrap(request.cluster_id, nodes, request.replication_factor, request.partitions_per_table);
+    match state.ring() {
+        Ok(ring) if !ring.placement(kv_ring::Token(0), replicas).is_empty() => Ok(state),
+        Ok(_) => invalid("nodes.tokens", "no node has a token"),
+        Err(_) => invalid("nodes", "ids, zones, weights and tokens don't make a ring"),
+    }
+}
+
+fn node_of(record: &NodeRecord, share: f64) -> admin::Node {
+    let address = |network: &str| record.addresses.iter().find(|a| a.network == network).map(|a| a.address.clone()).unwrap_or_default();
+    let state = match record.state() {
+        NodeState::Joining => "Joining",
+        NodeState::Up => "Up",
+        NodeState::Draining => "Draining",
+        NodeState::Down => "Down",
+        NodeState::Removed => "Removed",
+    };
+    admin::Node {
+        id: record.id,
+        name: record.name.clone(),
+        zone: record.zone.clone(),
+        host: record.host.clone(),
+        weight: record.weight,
+        state: state.to_owned(),
+        peer_address: address("peer"),
+        dynamo_address: address("dynamo"),
+        kv_address: address("kv"),
+        tokens: record.tokens.iter().map(hex::encode).collect(),
+        incarnation: record.incarnation,
+        share,
+    }
+}
+
+impl Control for NodeControl {
+    async fn identity(&self) -> Result<GetIdentityReply, ControlError> {
+        let view = self.mailboxes.view();
+        Ok(GetIdentityReply {
+            cluster_id: self.cluster_id.clone(),
+            node_id: self.node.0,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            joined: view.state.is_known(),
+            bootstrapped: view.state.is_known(),
+            incarnation: self.incarnation,
+        })
+    }
+
+    async fn bootstrap(&self, request: BootstrapRequest) -> Result<BootstrapReply, ControlError> {
+        if request.cluster_id != self.cluster_id {
+            return Err(ControlError::Conflict { what: "the cluster id" });
+        }
+        if self.mailboxes.view().state.is_known() {
+            // The same call again: the cluster is there.
+            return Ok(BootstrapReply {});
+        }
+        let first = request.nodes.iter().map(|n| n.id).min();
+        if first != Some(self.node.0) {
+            return Err(ControlError::Invalid { field: "nodes", problem: "bootstrap is called on the node with the lowest id" });
+        }
+        let state = first_state(request)?;
+        let event = Event::Input(Input::Bootstrap(Box::new(state)));
+        self.mailboxes.to_shard(0, event).map_err(|_| ControlError::Timeout)?;
+        if self.mailboxes.wait_for(1, Instant::now() + BOOTSTRAP).await { Ok(BootstrapReply {}) } else { Err(ControlError::Timeout) }
+    }
+
+    async fn cluster(&self) -> Result<GetClusterReply, ControlError> {
+        let view = self.joined()?;
+        let state = &view.state;
+        let shares = state.ring().map(|ring| kv_ring::shares(&ring)).unwrap_or_default();
+        let share = |id: u64| shares.get(&NodeId(id)).copied().unwrap_or(0.0);
+        Ok(GetClusterReply {
+            cluster_id: state.cluster.cluster_id.clone(),
+            cluster_version: state.cluster.cluster_version,
+            revision: state.revision(),
+            ring_epoch: state.cluster.ring_epoch,
+            replication_factor: state.cluster.replication_factor,
+            nodes: state.nodes.values().map(|n| node_of(n, share(n.id))).collect(),
+            meta_leader: view.meta_leader.map_or(0, |n| n.0),
+            tables: state.tables.len() as u64,
+            partitions: view.routes().count() as u64,
+            meta_voters: view.meta_voters().iter().map(|n| n.0).collect(),
+        })
+    }
+
+    async fn node_status(&self) -> Result<GetNodeStatusReply, ControlError> {
+        let censuses = self.mailboxes.inspect(|shard| shard.census()).await;
+        let sum = |pick: fn(&(u64, u64, u64)) -> u64| censuses.iter().map(pick).sum();
+        let space = self.space.space().ok();
+        let reason = self.not_ready();
+        Ok(GetNodeStatusReply {
+            node_id: self.node.0,
+            ready: reason.is_none(),
+            not_ready_reason: reason.unwrap_or_default().to_owned(),
+            partitions: sum(|c| c.0),
+            leaders: sum(|c| c.1),
+            leaderless: sum(|c| c.2),
+            disk_free_bytes: space.map_or(0, |s| s.free),
+            disk_total_bytes: space.map_or(0, |s| s.total),
+            writes_refused: self.mailboxes.refuses_writes(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    async fn reserve_node(&self, request: ReserveNodeRequest) -> Result<ReserveNodeReply, ControlError> {
+        self.joined()?;
+        if request.object_name.is_empty() || request.object_name.len() > 253 {
+            return Err(ControlError::Invalid { field: "object_name", problem: "is 1 to 253 bytes long" });
+        }
+        let (reply, answer) = oneshot::channel();
+        let deadline_us = self.mailboxes.clock.now().mono_us + ANSWER.as_micros() as u64;
+        let change = Change::ReserveNode(ReserveNode { name: request.object_name });
+        self.mailboxes.to_shard(0, Event::Meta { change, deadline_us, reply }).map_err(|_| ControlError::Timeout)?;
+        let outcome = answer.await.map_err(|_| ControlError::ShuttingDown)?.map_err(|_| ControlError::Timeout)?;
+        match outcome.refusal() {
+            MetaRefusal::None => Ok(ReserveNodeReply { node_id: outcome.value }),
+            _ => Err(ControlError::Invalid { field: "object_name", problem: "the cluster has as many nodes as it can" }),
+        }
+    }
+}

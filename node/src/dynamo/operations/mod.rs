@@ -1,0 +1,190 @@
+//! The operations, a file each; and what they share.
+
+mod batch;
+mod batch_get_item;
+mod batch_write_item;
+mod create_table;
+mod delete_item;
+mod delete_table;
+mod describe_table;
+mod environment;
+mod get_item;
+mod later;
+mod list_tables;
+mod pages;
+mod put_item;
+mod query;
+mod scan;
+mod table_features;
+mod update_item;
+mod update_table;
+mod write;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use kv_core::api::{self, Caller};
+use kv_core::tables::{Table, TableStatus};
+use serde::Deserialize;
+
+use super::error::Error;
+use super::input::{self, Structure, table_name_of};
+use crate::database::Database;
+
+/// Names an operation of the service.
+macro_rules! operations {
+    ($($operation:ident),* $(,)?) => {
+        /// An operation that is served.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Operation {
+            $($operation),*
+        }
+
+        impl Operation {
+            pub const ALL: &[Operation] = &[$(Operation::$operation),*];
+
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Operation::$operation => stringify!($operation)),*
+                }
+            }
+
+            fn of_name(name: &[u8]) -> Option<Self> {
+                $(if name == stringify!($operation).as_bytes() {
+                    return Some(Operation::$operation);
+                })*
+                None
+            }
+        }
+    };
+}
+
+// The hot ones first: names are compared in this order.
+operations! {
+    GetItem,
+    PutItem,
+    UpdateItem,
+    DeleteItem,
+    Query,
+    Scan,
+    BatchGetItem,
+    BatchWriteItem,
+    CreateTable,
+    DescribeTable,
+    ListTables,
+    DeleteTable,
+    UpdateTable,
+    DescribeTimeToLive,
+    DescribeContinuousBackups,
+    ListTagsOfResource,
+    DescribeLimits,
+    DescribeEndpoints,
+}
+
+impl Operation {
+    /// The operation that an `X-Amz-Target` names.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOperation`]; [`Error::Validation`] for those of the service that come later.
+    pub fn of_target(target: &[u8]) -> Result<Self, Error> {
+        let name = target
+            .strip_prefix(b"DynamoDB_20120810.")
+            .ok_or(Error::UnknownOperation)?;
+        Operation::of_name(name).ok_or_else(|| later::refuse(name))
+    }
+
+    /// Runs the operation; its answer goes to `out`.
+    ///
+    /// # Errors
+    /// What the client is answered instead.
+    pub async fn run<D: Database>(
+        self,
+        context: &Context<'_, D>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        match self {
+            Operation::GetItem => get_item::run(context, body, out).await,
+            Operation::PutItem => put_item::run(context, body, out).await,
+            Operation::UpdateItem => update_item::run(context, body, out).await,
+            Operation::DeleteItem => delete_item::run(context, body, out).await,
+            Operation::Query => query::run(context, body, out).await,
+            Operation::Scan => scan::run(context, body, out).await,
+            Operation::BatchGetItem => batch_get_item::run(context, body, out).await,
+            Operation::BatchWriteItem => batch_write_item::run(context, body, out).await,
+            Operation::CreateTable => create_table::run(context, body, out).await,
+            Operation::DescribeTable => describe_table::run(context, body, out).await,
+            Operation::ListTables => list_tables::run(context, body, out).await,
+            Operation::DeleteTable => delete_table::run(context, body, out).await,
+            Operation::UpdateTable => update_table::run(context, body, out).await,
+            Operation::DescribeTimeToLive => table_features::time_to_live(context, body, out).await,
+            Operation::DescribeContinuousBackups => {
+                table_features::continuous_backups(context, body, out).await
+            }
+            Operation::ListTagsOfResource => table_features::tags(context, body, out).await,
+            Operation::DescribeLimits => environment::limits(body, out),
+            Operation::DescribeEndpoints => environment::endpoints(context, body, out),
+        }
+    }
+}
+
+/// What an operation works with.
+#[derive(Debug)]
+pub struct Context<'c, D> {
+    pub database: &'c Arc<D>,
+    pub caller: Caller,
+    pub region: &'c str,
+    /// The `Host` of the request.
+    pub endpoint: Option<&'c str>,
+    pub deadline: Instant,
+}
+
+impl<D: Database> Context<'_, D> {
+    /// A table whose items are wanted.
+    async fn active_table(&self, name: &str) -> Result<Arc<Table>, Error> {
+        let name = table_name_of(name);
+        let table = self
+            .database
+            .table(&self.caller.account, name, self.deadline)
+            .await?;
+        match table.status {
+            TableStatus::Active | TableStatus::Updating => Ok(table),
+            // One that is being deleted still shows what it has.
+            TableStatus::Deleting => Ok(table),
+            TableStatus::Creating => Err(Error::no_table()),
+        }
+    }
+
+    /// A table that is itself wanted.
+    async fn table(&self, name: &str) -> Result<Arc<Table>, Error> {
+        let name = table_name_of(name);
+        let found = self
+            .database
+            .table(&self.caller.account, name, self.deadline)
+            .await;
+        found.map_err(|error| named(error, name))
+    }
+}
+
+/// An error of an operation on the table `name`.
+fn named(error: api::Error, name: &str) -> Error {
+    match error {
+        api::Error::TableNotFound(_) => Error::no_table_named(name),
+        other => other.into(),
+    }
+}
+
+/// Checks a body against its table and reads it.
+fn read<'b, T: Deserialize<'b>>(input: &'static Structure, body: &'b [u8]) -> Result<T, Error> {
+    input::check(input, body)?;
+    // What passed the check is of the shape; what is left are members given twice.
+    serde_json::from_slice(body).map_err(|_| Error::Serialization(None))
+}
+
+/// How fresh a read is to be.
+fn consistency(consistent: Option<input::Bool>) -> api::Consistency {
+    match consistent {
+        Some(input::Bool(true)) => api::Consistency::Strong,
+        _ => api::Consistency::Eventual,
+    }
+}

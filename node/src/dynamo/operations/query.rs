@@ -1,0 +1,268 @@
+//! `Query`: the items of one partition key, in the order of the sort key.
+
+use kv_core::api::Expression;
+use kv_core::tables::Table;
+use kv_model::encoding::key::{
+    ITEM_INDEX, Part, Range, SortCondition, partition_key, partition_rows, sort_rows, token,
+};
+use kv_model::expression::{
+    AttributeType, Condition, KeyAttribute, KeyClauses, KeyCondition, RangeCondition,
+};
+use kv_model::schema;
+use kv_model::value::{AttributeValue, Item};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::pages::{self, Wish, check_index, check_select};
+use super::{Context, consistency, read};
+use crate::database::Database;
+use crate::dynamo::capacity::Report;
+use crate::dynamo::error::Error;
+use crate::dynamo::expressions::{
+    Expressions, Wanted, check_condition_keys, check_parameters, refuse_legacy,
+};
+use crate::dynamo::input::{Bool, Int, Names, QUERY, Text};
+use crate::dynamo::{keys, values};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request<'a> {
+    #[serde(borrow)]
+    table_name: Text<'a>,
+    #[serde(borrow)]
+    index_name: Option<Text<'a>>,
+    #[serde(borrow)]
+    select: Option<Text<'a>>,
+    limit: Option<Int>,
+    consistent_read: Option<Bool>,
+    scan_index_forward: Option<Bool>,
+    #[serde(borrow)]
+    exclusive_start_key: Option<&'a RawValue>,
+    #[serde(borrow)]
+    key_condition_expression: Option<Text<'a>>,
+    #[serde(borrow)]
+    filter_expression: Option<Text<'a>>,
+    #[serde(borrow)]
+    projection_expression: Option<Text<'a>>,
+    expression_attribute_names: Option<Names>,
+    #[serde(borrow)]
+    expression_attribute_values: Option<&'a RawValue>,
+    #[serde(borrow)]
+    return_consumed_capacity: Option<Text<'a>>,
+    #[serde(borrow)]
+    attributes_to_get: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    query_filter: Option<&'a RawValue>,
+    #[serde(borrow)]
+    conditional_operator: Option<Text<'a>>,
+    #[serde(borrow)]
+    key_conditions: Option<&'a RawValue>,
+}
+
+/// The expressions of a request.
+struct Parsed {
+    clauses: KeyClauses,
+    filter: Option<(Condition, Expression)>,
+    wanted: Option<Wanted>,
+}
+
+pub async fn run<D: Database>(
+    context: &Context<'_, D>,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let mut request: Request<'_> = read(&QUERY, body)?;
+    let legacy = check(&request)?;
+    let start_key = start_key(request.exclusive_start_key)?;
+    if request.key_conditions.is_none() && request.key_condition_expression.is_none() {
+        return Err(Error::validation(
+            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
+        ));
+    }
+    refuse_legacy(&legacy)?;
+    let parsed = parse(&mut request)?;
+    let count_only = check_select(
+        request.select.as_deref(),
+        request.projection_expression.is_some(),
+        request.attributes_to_get.is_some(),
+    )?;
+    let table = context.active_table(&request.table_name).await?;
+    check_index(request.index_name.as_deref())?;
+    let Parsed {
+        clauses,
+        filter,
+        wanted,
+    } = parsed;
+    let condition = bind(clauses, &table.schema)?;
+    if let Some((filter, _)) = &filter {
+        check_condition_keys(filter, &table.schema)?;
+        filter.check_spares_keys(&keys::names(&table.schema))?;
+    }
+    if let Some(wanted) = &wanted {
+        wanted.check_keys(&table.schema)?;
+    }
+    let consistency = consistency(request.consistent_read);
+    let mut wish = Wish {
+        range: range(&table, &condition)?,
+        reverse: request.scan_index_forward == Some(Bool(false)),
+        limit: request
+            .limit
+            .and_then(|limit| u32::try_from(limit.0).ok())
+            .unwrap_or(0),
+        filter: filter.map(|(_, wire)| wire),
+        projection: wanted.map(|wanted| wanted.expression),
+        count_only,
+        consistency,
+    };
+    if let Some(key) = &start_key {
+        let keyed = keys::of_key(&table, key)
+            .map_err(|_| Error::validation("The provided starting key is invalid"))?;
+        check_start(&table, &condition, key)?;
+        wish.start_after(keyed.row);
+    }
+    let page = pages::walk(context, &table, wish).await?;
+    let report = Report::parse(request.return_consumed_capacity.as_deref());
+    pages::answer(&page, &table, count_only, (report, consistency), out);
+    Ok(())
+}
+
+/// Checks which parameters are together; yields the legacy ones.
+fn check(request: &Request<'_>) -> Result<[(&'static str, bool); 4], Error> {
+    let keyed = request.key_condition_expression.is_some();
+    let legacy = [
+        ("AttributesToGet", request.attributes_to_get.is_some()),
+        ("QueryFilter", request.query_filter.is_some()),
+        (
+            "ConditionalOperator",
+            request.conditional_operator.is_some(),
+        ),
+        ("KeyConditions", request.key_conditions.is_some()),
+    ];
+    // KeyConditions may stand beside the other expressions.
+    let clashing = if keyed { &legacy[..] } else { &legacy[..3] };
+    check_parameters(
+        &[
+            (
+                "ProjectionExpression",
+                request.projection_expression.is_some(),
+            ),
+            ("FilterExpression", request.filter_expression.is_some()),
+            ("KeyConditionExpression", keyed),
+        ],
+        clashing,
+        request.expression_attribute_names.is_some(),
+        request.expression_attribute_values.is_some(),
+    )?;
+    Ok(legacy)
+}
+
+/// Reads an `ExclusiveStartKey`.
+pub(super) fn start_key(text: Option<&RawValue>) -> Result<Option<Item>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    match values::parse_item(text) {
+        Ok(key) => Ok(Some(key)),
+        Err(Error::Validation(message)) => Err(Error::validation(format!(
+            "The provided starting key is invalid: {message}"
+        ))),
+        Err(other) => Err(other),
+    }
+}
+
+fn parse(request: &mut Request<'_>) -> Result<Parsed, Error> {
+    let of_attributes = request
+        .attributes_to_get
+        .as_deref()
+        .map(Wanted::of_attributes);
+    let of_attributes = of_attributes.transpose()?;
+    let mut expressions = Expressions::new(
+        request.expression_attribute_names.take(),
+        request.expression_attribute_values,
+    )?;
+    let text = request
+        .key_condition_expression
+        .as_deref()
+        .unwrap_or_default();
+    let key_expression = expressions.key_condition(text)?;
+    let filter = match request.filter_expression.as_deref() {
+        Some(text) => Some((expressions.filter(text)?, expressions.wire(text))),
+        None => None,
+    };
+    let wanted = match request.projection_expression.as_deref() {
+        Some(text) => Some(Wanted::parse(text, &mut expressions)?),
+        None => of_attributes,
+    };
+    expressions.check_all_used()?;
+    Ok(Parsed {
+        clauses: key_expression.clauses()?,
+        filter,
+        wanted,
+    })
+}
+
+fn bind(clauses: KeyClauses, schema: &schema::TableSchema) -> Result<KeyCondition, Error> {
+    let range = schema.range.as_ref().map(key_attribute);
+    Ok(clauses.bind(key_attribute(&schema.hash), range)?)
+}
+
+fn key_attribute(key: &schema::KeyAttribute) -> KeyAttribute<'_> {
+    let attribute_type = match key.kind {
+        schema::KeyKind::S => AttributeType::S,
+        schema::KeyKind::N => AttributeType::N,
+        schema::KeyKind::B => AttributeType::B,
+    };
+    KeyAttribute {
+        name: &key.name,
+        attribute_type,
+    }
+}
+
+/// The rows that the condition describes.
+fn range(table: &Table, condition: &KeyCondition) -> Result<Range, Error> {
+    let partition = partition_key(&[part(&condition.hash)?]);
+    let token = token(&partition);
+    let Some(sort) = &condition.range else {
+        return Ok(partition_rows(table.id.0, token, &partition, ITEM_INDEX));
+    };
+    let sort = match sort {
+        RangeCondition::Equal(value) => SortCondition::Equal(part(value)?),
+        RangeCondition::Less(value) => SortCondition::Less(part(value)?),
+        RangeCondition::LessOrEqual(value) => SortCondition::LessOrEqual(part(value)?),
+        RangeCondition::Greater(value) => SortCondition::Greater(part(value)?),
+        RangeCondition::GreaterOrEqual(value) => SortCondition::GreaterOrEqual(part(value)?),
+        RangeCondition::Between(low, high) => SortCondition::Between(part(low)?, part(high)?),
+        RangeCondition::BeginsWith(value) => SortCondition::BeginsWith(part(value)?),
+    };
+    Ok(sort_rows(
+        table.id.0,
+        token,
+        &partition,
+        ITEM_INDEX,
+        &[],
+        sort,
+    ))
+}
+
+fn part(value: &AttributeValue) -> Result<Part<'_>, Error> {
+    // Bound to the key, the value has its type.
+    Part::new(value).ok_or_else(|| schema::Error::Mismatch.into())
+}
+
+/// The starting key must lie within what is asked for.
+fn check_start(table: &Table, condition: &KeyCondition, key: &Item) -> Result<(), Error> {
+    if key.get(&table.schema.hash.name) != Some(&condition.hash) {
+        return Err(Error::validation(
+            "The provided starting key is outside query boundaries based on provided conditions",
+        ));
+    }
+    let range = table
+        .schema
+        .range
+        .as_ref()
+        .and_then(|range| key.get(&range.name));
+    match (&condition.range, range) {
+        (Some(condition), Some(value)) if !condition.matches(value) => Err(Error::validation(
+            "The provided starting key does not match the range key predicate",
+        )),
+        _ => Ok(()),
+    }
+}

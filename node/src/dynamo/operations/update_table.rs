@@ -1,0 +1,182 @@
+//! `UpdateTable`: billing and deletion protection.
+
+use kv_core::tables::{Billing, Table, TableChange, TableStatus};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::create_table::{Encryption, Stream, Throughput};
+use super::{Context, named, read};
+use crate::database::Database;
+use crate::dynamo::error::Error;
+use crate::dynamo::input::{Bool, Text, UPDATE_TABLE};
+use crate::dynamo::{describe, output};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request<'a> {
+    #[serde(borrow)]
+    table_name: Text<'a>,
+    #[serde(borrow)]
+    billing_mode: Option<Text<'a>>,
+    provisioned_throughput: Option<Throughput>,
+    deletion_protection_enabled: Option<Bool>,
+    global_secondary_index_updates: Option<Vec<IndexUpdate>>,
+    stream_specification: Option<Stream>,
+    #[serde(rename = "SSESpecification")]
+    sse_specification: Option<Encryption>,
+    #[serde(borrow)]
+    table_class: Option<Text<'a>>,
+    on_demand_throughput: Option<IgnoredAny>,
+    warm_throughput: Option<IgnoredAny>,
+    replica_updates: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct IndexUpdate {
+    update: Option<IgnoredAny>,
+    create: Option<IgnoredAny>,
+    delete: Option<IgnoredAny>,
+}
+
+pub async fn run<D: Database>(
+    context: &Context<'_, D>,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let request: Request<'_> = read(&UPDATE_TABLE, body)?;
+    let asked = request
+        .provisioned_throughput
+        .map(Throughput::billing)
+        .transpose()?;
+    check_something(&request)?;
+    refuse_later(&request)?;
+    let table = context.table(&request.table_name).await?;
+    if table.status != TableStatus::Active {
+        return Err(Error::ResourceInUse(format!(
+            "Attempt to change a resource which is still in use: Table is being {}: {}",
+            match table.status {
+                TableStatus::Creating => "created",
+                TableStatus::Deleting => "deleted",
+                TableStatus::Active | TableStatus::Updating => "updated",
+            },
+            table.name
+        )));
+    }
+    let change = TableChange {
+        billing: billing(&table, request.billing_mode.as_deref(), asked)?,
+        deletion_protection: request.deletion_protection_enabled.map(|enabled| enabled.0),
+    };
+    let table = context
+        .database
+        .update_table(&context.caller, &table.name, change, context.deadline)
+        .await
+        .map_err(|error| named(error, &table.name))?;
+    output::object(out, |o| {
+        o.object("TableDescription", |o| {
+            describe::table(o, &table, context.region)
+        });
+    });
+    Ok(())
+}
+
+/// There must be something to change.
+fn check_something(request: &Request<'_>) -> Result<(), Error> {
+    let something = request.provisioned_throughput.is_some()
+        || request.billing_mode.is_some()
+        || request.deletion_protection_enabled.is_some()
+        || request
+            .global_secondary_index_updates
+            .as_ref()
+            .is_some_and(|all| !all.is_empty())
+        || request.stream_specification.is_some()
+        || request.sse_specification.is_some()
+        || request.table_class.is_some()
+        || request.on_demand_throughput.is_some()
+        || request.warm_throughput.is_some()
+        || request.replica_updates.is_some();
+    if something {
+        return Ok(());
+    }
+    Err(Error::validation(
+        "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or \
+         SSESpecification or ReplicaUpdates is required",
+    ))
+}
+
+fn refuse_later(request: &Request<'_>) -> Result<(), Error> {
+    let updates = request
+        .global_secondary_index_updates
+        .as_deref()
+        .unwrap_or_default();
+    let empty =
+        |one: &IndexUpdate| one.update.is_none() && one.create.is_none() && one.delete.is_none();
+    if updates.iter().any(empty) {
+        return Err(Error::invalid(
+            "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, \
+             GlobalSecondaryIndexUpdate.Delete must not be null",
+        ));
+    }
+    let given = [
+        ("GlobalSecondaryIndexUpdates", !updates.is_empty()),
+        (
+            "StreamSpecification",
+            request
+                .stream_specification
+                .as_ref()
+                .is_some_and(|s| s.stream_enabled.0),
+        ),
+        (
+            "SSESpecification",
+            request
+                .sse_specification
+                .as_ref()
+                .is_some_and(|s| s.enabled.unwrap_or_default().0),
+        ),
+        (
+            "TableClass STANDARD_INFREQUENT_ACCESS",
+            request.table_class.as_deref() == Some("STANDARD_INFREQUENT_ACCESS"),
+        ),
+        ("OnDemandThroughput", request.on_demand_throughput.is_some()),
+        ("WarmThroughput", request.warm_throughput.is_some()),
+        ("ReplicaUpdates", request.replica_updates.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(Error::later(name)),
+        None => Ok(()),
+    }
+}
+
+/// The change of billing, if there is one.
+fn billing(
+    table: &Table,
+    mode: Option<&str>,
+    asked: Option<Billing>,
+) -> Result<Option<Billing>, Error> {
+    match (mode, asked) {
+        (Some("PAY_PER_REQUEST"), Some(_)) => Err(Error::invalid(
+            "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
+        )),
+        (Some("PAY_PER_REQUEST"), None) => Ok(Some(Billing::PayPerRequest)),
+        (Some(_), None) if table.billing == Billing::PayPerRequest => Err(Error::invalid(
+            "ProvisionedThroughput must be specified when BillingMode is PROVISIONED",
+        )),
+        (None, Some(_)) if table.billing == Billing::PayPerRequest => Err(Error::invalid(
+            "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
+        )),
+        (_, Some(asked)) if asked == table.billing => Err(unchanged(asked)),
+        (_, asked) => Ok(asked),
+    }
+}
+
+fn unchanged(billing: Billing) -> Error {
+    let Billing::Provisioned { read, write } = billing else {
+        return Error::validation("The billing mode for the table will not change.");
+    };
+    Error::validation(format!(
+        "The provisioned throughput for the table will not change. The requested value equals the current value. \
+         Current ReadCapacityUnits provisioned for the table: {read}. Requested ReadCapacityUnits: {read}. \
+         Current WriteCapacityUnits provisioned for the table: {write}. Requested WriteCapacityUnits: {write}. \
+         Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
+    ))
+}

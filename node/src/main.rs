@@ -1,0 +1,160 @@
+//! `kv-node`: a node of a cluster (`run`), or a cluster of one for a laptop or a test suite (`dev`).
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use kv_node::config::{AccessKey, NodeConfig, default_account};
+use kv_node::exit::ExitStatus;
+use kv_node::node::{DevConfig, Failure, Node};
+use kv_node::telemetry;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// A node of a ringkv cluster.
+#[derive(Debug, Parser)]
+#[command(name = "kv-node", version, about, after_help = EXIT_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_HELP: &str = "Exit statuses: 0 stopped as asked; 64 usage; 65 data damaged; 68 address taken; 69 directory in use; 70 a bug; \
+71 system limits; 73 no permission; 74 disk error; 75 try again; 76 directory, certificate or id of another cluster, node or version; \
+77 disk full; 78 configuration.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One node, no cluster: for a laptop or a test suite, as people use DynamoDB Local.
+    Dev(Dev),
+    /// A node of a cluster; the operator starts it so.
+    Run(Run),
+}
+
+#[derive(Debug, Args)]
+struct Dev {
+    /// Address of the DynamoDB API; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+    /// Address of metrics and health; none are served without it.
+    #[arg(long)]
+    metrics_listen: Option<SocketAddr>,
+    /// Where data are kept.
+    #[arg(long, default_value = "ringkv-data", conflicts_with = "in_memory")]
+    data_dir: PathBuf,
+    /// Keep data in memory; they go with the process.
+    #[arg(long)]
+    in_memory: bool,
+    /// The access key that requests must be signed with; without one any signature passes.
+    #[arg(long, requires = "secret_key")]
+    access_key: Option<String>,
+    /// Its secret.
+    #[arg(long, requires = "access_key", env = "RINGKV_SECRET_KEY", hide_env_values = true)]
+    secret_key: Option<String>,
+    /// Listen beyond this machine although any signature passes.
+    #[arg(long)]
+    allow_unauthenticated: bool,
+    /// Seconds that a request may take inside.
+    #[arg(long, default_value_t = 10)]
+    request_timeout: u64,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The node's configuration (JSON), as the operator writes it.
+    #[arg(long)]
+    config: PathBuf,
+    /// Listen beyond this machine although any signature passes.
+    #[arg(long)]
+    allow_unauthenticated: bool,
+    /// Seconds that a request may take inside the cluster.
+    #[arg(long, default_value_t = 10)]
+    request_timeout: u64,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no mistake. A closed stdout leaves nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(ExitStatus::Usage.code()) } else { ExitCode::SUCCESS };
+        }
+    };
+    if let Err(error) = telemetry::init(telemetry::Format::of_stderr()) {
+        eprintln!("kv-node: {error}");
+        return ExitCode::from(ExitStatus::Config.code());
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("kv-node: the system gives no threads: {error}. {}", ExitStatus::System.advice());
+            return ExitCode::from(ExitStatus::System.code());
+        }
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("kv-node: {failure}. {}", failure.status.advice());
+            ExitCode::from(failure.status.code())
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    let system = |error: std::io::Error| Failure { status: ExitStatus::System, message: format!("signals can't be caught: {error}") };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+    let node = match command {
+        Command::Dev(dev) => start_dev(dev).await?,
+        Command::Run(run) => start_run(run).await?,
+    };
+    // The line that test suites wait for.
+    println!("listening on http://{}", node.dynamo);
+    let _ = std::io::stdout().flush();
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping");
+    node.stop().await;
+    Ok(())
+}
+
+/// Without keys anyone may write: then only this machine, unless someone insists.
+fn guard(address: SocketAddr, keys: &[AccessKey], allowed: bool) -> Result<(), Failure> {
+    if address.ip().is_loopback() || !keys.is_empty() || allowed {
+        return Ok(());
+    }
+    let message = format!("{address} can be reached from other machines, and no access key is configured: give one, or say --allow-unauthenticated");
+    Err(Failure { status: ExitStatus::Config, message })
+}
+
+async fn start_dev(dev: Dev) -> Result<Node, Failure> {
+    let keys = match (dev.access_key, dev.secret_key) {
+        (Some(id), Some(secret)) => vec![AccessKey { id, secret, account: default_account() }],
+        _ => Vec::new(),
+    };
+    guard(dev.listen, &keys, dev.allow_unauthenticated)?;
+    Node::dev(DevConfig {
+        listen: dev.listen,
+        metrics: dev.metrics_listen,
+        data_dir: (!dev.in_memory).then_some(dev.data_dir),
+        keys,
+        deadline: Duration::from_secs(dev.request_timeout),
+    })
+    .await
+}
+
+async fn start_run(run: Run) -> Result<Node, Failure> {
+    let config = NodeConfig::read(&run.config).map_err(|error| Failure { status: ExitStatus::Config, message: error.to_string() })?;
+    for address in [config.listen.dynamo, config.listen.kv] {
+        guard(address, &config.auth.access_keys, run.allow_unauthenticated)?;
+    }
+    Node::cluster(config, Duration::from_secs(run.request_timeout)).await
+}

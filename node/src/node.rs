@@ -1,0 +1,450 @@
+//! A node, put together: the directory, the threads, the front ends; and taken apart again in order.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kv_core::ids::NodeId;
+use kv_core::meta::MetaState;
+use kv_core::meta::records::{Node as NodeRecord, NodeState};
+use kv_core::shard::{Input, Lane as CoreLane};
+use kv_core::store::{LogStore, Store};
+use kv_core::wire::WIRE_VERSION;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::config::{AccessKey, NodeConfig};
+use crate::control::NodeControl;
+use crate::dynamo;
+use crate::exit::ExitStatus;
+use crate::runtime::mailbox::{Event, Mailboxes};
+use crate::runtime::{self, FatalError, Network, NoNetwork, Prepared, Runtime, deliver};
+use crate::storage::{DataDir, EngineLog, LogConfig, OpenError, RocksConfig, RocksStore, SpaceConfig, SpaceMonitor, WriteMode};
+use crate::telemetry::{Metrics, NodeMetrics, Telemetry};
+use crate::transport::{self, Admission, Inbound, Lane, TlsFiles, Transport};
+
+/// How long leaders may take to be handed over at a stop.
+const HAND_OVER: Duration = Duration::from_secs(3);
+const SPACE_POLL: Duration = Duration::from_secs(1);
+const FIRST_TOKEN: u64 = 0;
+
+/// Why a node ends or can't start: a sentence, and the status of the process.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub status: ExitStatus,
+    pub message: String,
+}
+
+impl Failure {
+    fn new(status: ExitStatus, message: impl std::fmt::Display) -> Failure {
+        Failure { status, message: message.to_string() }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        let status = match &error {
+            OpenError::Locked(_) => ExitStatus::InUse,
+            OpenError::Permission(_) => ExitStatus::CantCreate,
+            OpenError::OtherCluster { .. } | OpenError::OtherNode { .. } | OpenError::NewerFormat { .. } => ExitStatus::WrongIdentity,
+            OpenError::DamagedIdentity(_) | OpenError::LostIdentity(_) => ExitStatus::Corrupt,
+            OpenError::Full(_) => ExitStatus::DiskFull,
+            OpenError::Io { source, .. } => ExitStatus::of_io(source),
+        };
+        Failure::new(status, error)
+    }
+}
+
+impl From<FatalError> for Failure {
+    fn from(error: FatalError) -> Failure {
+        let status = match &error {
+            FatalError::Core(_) => ExitStatus::WrongIdentity,
+            FatalError::Storage(_) => ExitStatus::Io,
+            FatalError::Full(_) => ExitStatus::DiskFull,
+            FatalError::Corrupt(_) => ExitStatus::Corrupt,
+        };
+        Failure::new(status, error)
+    }
+}
+
+impl From<kv_core::store::Error> for Failure {
+    fn from(error: kv_core::store::Error) -> Failure {
+        FatalError::from(error).into()
+    }
+}
+
+/// What `kv-node dev` is told.
+#[derive(Clone, Debug)]
+pub struct DevConfig {
+    pub listen: SocketAddr,
+    pub metrics: Option<SocketAddr>,
+    /// `None`: a directory in memory that goes with the process.
+    pub data_dir: Option<PathBuf>,
+    pub keys: Vec<AccessKey>,
+    pub deadline: Duration,
+}
+
+/// The disk of a node, open.
+struct Disk {
+    dir: DataDir,
+    store: Arc<dyn Store>,
+    log: Arc<dyn LogStore>,
+    space: Arc<SpaceMonitor>,
+}
+
+impl Disk {
+    fn open(dir: DataDir) -> Result<Disk, Failure> {
+        let space = SpaceMonitor::open(dir.path(), SpaceConfig::default())?;
+        let log: Arc<dyn LogStore> = Arc::new(EngineLog::open(dir.log(), &LogConfig::default())?);
+        let store: Arc<dyn Store> = Arc::new(RocksStore::open(dir.engine(), dir.staging(), &RocksConfig::default())?);
+        Ok(Disk { dir, store, log, space: Arc::new(space) })
+    }
+}
+
+/// A running node.
+pub struct Node {
+    runtime: Runtime,
+    pub control: Arc<NodeControl>,
+    transport: Option<Arc<Transport>>,
+    telemetry: Option<Telemetry>,
+    front: CancellationToken,
+    fronts: Vec<tokio::task::JoinHandle<()>>,
+    space_watch: tokio::task::JoinHandle<()>,
+    /// Where the DynamoDB API listens.
+    pub dynamo: SocketAddr,
+    drain: Duration,
+    _dir: DataDir,
+    _memory_dir: Option<MemoryDir>,
+}
+
+/// Frames between the core and the transport.
+struct Peers {
+    transport: std::sync::OnceLock<Arc<Transport>>,
+    addresses: parking_lot::Mutex<HashMap<NodeId, String>>,
+}
+
+impl Network for Peers {
+    fn send(&self, to: NodeId, lane: CoreLane, frame: Bytes) {
+        let lane = match lane {
+            CoreLane::Small => Lane::Small,
+            CoreLane::Bulk => Lane::Bulk,
+        };
+        if let Some(transport) = self.transport.get() {
+            // What can't be sent is as lost as on a bad network; the core sends again what matters.
+            let _ = transport.send(to, lane, frame);
+        }
+    }
+
+    fn set_peers(&self, addresses: HashMap<NodeId, String>) {
+        let mut known = self.addresses.lock();
+        if *known == addresses || addresses.is_empty() {
+            return;
+        }
+        *known = addresses.clone();
+        if let Some(transport) = self.transport.get() {
+            transport.set_peers(addresses);
+        }
+    }
+}
+
+/// What peers send.
+struct Ear {
+    mailboxes: Arc<Mailboxes>,
+}
+
+impl Inbound for Ear {
+    fn deliver(&self, from: NodeId, _: Lane, payloads: Vec<Bytes>) {
+        for payload in payloads {
+            deliver(&self.mailboxes, from, payload);
+        }
+    }
+
+    fn peer_state(&self, from: NodeId, incarnation: u64) -> Admission {
+        let view = self.mailboxes.view.load();
+        match view.node(from) {
+            Some(node) if node.state() == NodeState::Removed => Admission::Removed,
+            Some(node) if incarnation < node.incarnation => Admission::LowerIncarnation { known: node.incarnation },
+            _ => Admission::Ok,
+        }
+    }
+}
+
+/// A directory in memory that goes with the process.
+#[derive(Debug)]
+struct MemoryDir(PathBuf);
+
+impl MemoryDir {
+    fn new() -> std::io::Result<MemoryDir> {
+        let base = ["/dev/shm"].into_iter().map(PathBuf::from).find(|dir| dir.is_dir()).unwrap_or_else(std::env::temp_dir);
+        let dir = base.join(format!("ringkv-dev-{}", Uuid::new_v4()));
+        std::fs::create_dir_all(&dir)?;
+        Ok(MemoryDir(dir))
+    }
+}
+
+impl Drop for MemoryDir {
+    fn drop(&mut self) {
+        // What is left is in memory and goes with the machine.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Ends the process: what was promised may no longer hold, and threads that go on could promise more.
+fn die(failure: &Failure) -> ! {
+    tracing::error!(status = failure.status.code(), "{failure}");
+    eprintln!("kv-node: {failure}. {}", failure.status.advice());
+    std::process::exit(i32::from(failure.status.code()))
+}
+
+fn on_fatal() -> runtime::OnFatal {
+    Arc::new(|error| die(&Failure::from(error)))
+}
+
+fn shards() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(64)) as u32
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| Failure::new(ExitStatus::of_listen(&error), format!("can't listen on {address}: {error}")))
+}
+
+fn keys_of(keys: &[AccessKey]) -> Vec<dynamo::AccessKey> {
+    keys.iter().map(|k| dynamo::AccessKey { id: k.id.clone(), secret: k.secret.clone(), account: k.account.clone() }).collect()
+}
+
+/// Opens the directory under an identity, in a new incarnation.
+fn open_dir(path: PathBuf, identity: Option<(Uuid, u64)>) -> Result<(DataDir, Uuid, u64, u64, u64), Failure> {
+    let mut dir = DataDir::open(path, identity)?;
+    let (cluster, node) = match (dir.identity(), identity) {
+        (Some(found), _) => (found.cluster, found.node),
+        (None, Some(expected)) => expected,
+        (None, None) => (Uuid::new_v4(), 1),
+    };
+    dir.claim(cluster, node)?;
+    let grown = dir.grow_incarnation()?;
+    let (counter, nonce) = grown.map_or((1, 0), |g| (g.counter, g.nonce));
+    Ok((dir, cluster, node, counter, nonce))
+}
+
+impl Node {
+    /// A cluster of one: the same code, without peers.
+    pub async fn dev(config: DevConfig) -> Result<Node, Failure> {
+        let memory_dir = match &config.data_dir {
+            Some(_) => None,
+            None => Some(MemoryDir::new().map_err(|e| Failure::new(ExitStatus::of_io(&e), format!("no directory in memory: {e}")))?),
+        };
+        let path = config.data_dir.clone().or_else(|| memory_dir.as_ref().map(|d| d.0.clone())).unwrap_or_default();
+        let listener = listen(config.listen).await?;
+        let (dir, cluster, node, incarnation, nonce) = open_dir(path, None)?;
+        let fresh = !dir.engine().exists();
+        let disk = Disk::open(dir)?;
+        let runtime_config = runtime::Config { node: NodeId(node), shards: 1, seed: nonce, incarnation, nonce, seeds: vec![NodeId(node)] };
+        let prepared = Prepared::new(&runtime_config);
+        let Disk { dir, store, log, space } = disk;
+        let known = !log.recover()?.is_empty();
+        let runtime = prepared.start(&runtime_config, store, log, Arc::new(NoNetwork), on_fatal()).map_err(start_failure)?;
+        if fresh || !known {
+            let own = NodeRecord {
+                id: node,
+                name: "dev".into(),
+                zone: "dev".into(),
+                host: "localhost".into(),
+                weight: 1,
+                tokens: vec![Bytes::copy_from_slice(&u128::from(FIRST_TOKEN).to_be_bytes())],
+                ..Default::default()
+            };
+            let state = MetaState::bootstrap(cluster.to_string(), vec![own], 1, 1);
+            let event = Event::Input(Input::Bootstrap(Box::new(state)));
+            runtime.mailboxes.to_shard(0, event).map_err(|e| Failure::new(ExitStatus::Internal, e))?;
+        }
+        let control = Arc::new(NodeControl { cluster_id: cluster.to_string(), node: NodeId(node), incarnation, mailboxes: runtime.mailboxes.clone(), space });
+        let parts = Parts { runtime, control, transport: None, dir, memory_dir, drain: Duration::ZERO };
+        parts.serve(listener, None, config.metrics, keys_of(&config.keys), config.deadline).await
+    }
+
+    /// A node of a cluster.
+    pub async fn cluster(config: NodeConfig, deadline: Duration) -> Result<Node, Failure> {
+        let identity = (config.cluster_id, config.node_id);
+        let (dir, _, _, incarnation, nonce) = open_dir(config.data_dir.clone(), Some(identity))?;
+        let disk = Disk::open(dir)?;
+        let listener = listen(config.listen.dynamo).await?;
+        let kv_listener = listen(config.listen.kv).await?;
+        let node = NodeId(config.node_id);
+        let seeds = config.seeds.iter().map(|s| NodeId(s.id)).collect();
+        let runtime_config = runtime::Config { node, shards: shards(), seed: nonce, incarnation, nonce, seeds };
+        let prepared = Prepared::new(&runtime_config);
+        let Disk { dir, store, log, space } = disk;
+        let cluster_id = config.cluster_id.to_string();
+        let control = Arc::new(NodeControl { cluster_id: cluster_id.clone(), node, incarnation, mailboxes: prepared.mailboxes(), space });
+        let tls = TlsFiles { ca: config.tls.ca.clone(), cert: config.tls.cert.clone(), key: config.tls.key.clone() };
+        let transport_config = transport::Config {
+            cluster_id: cluster_id.clone(),
+            node_id: node,
+            incarnation,
+            wire_version: u32::from(WIRE_VERSION),
+            listen: config.listen.peer,
+            tls,
+            limits: transport::Limits::default(),
+            metrics: transport::metrics::Metrics::default(),
+        };
+        let transport_metrics = transport_config.metrics.clone();
+        let ear = Arc::new(Ear { mailboxes: prepared.mailboxes() });
+        let services = crate::admin::service(&cluster_id, control.clone());
+        let transport = Transport::start(transport_config, ear, services).await.map_err(|error| {
+            let status = match &error {
+                transport::StartError::Listen { source, .. } => ExitStatus::of_listen(source),
+                transport::StartError::Tls(_) => ExitStatus::Config,
+            };
+            Failure::new(status, chain(&error))
+        })?;
+        let transport = Arc::new(transport);
+        let addresses: HashMap<NodeId, String> =
+            config.seeds.iter().filter(|s| s.id != node.0).map(|s| (NodeId(s.id), s.address.clone())).collect();
+        transport.set_peers(addresses.clone());
+        let peers = Peers { transport: std::sync::OnceLock::new(), addresses: parking_lot::Mutex::new(addresses) };
+        // Set once, right here.
+        let _ = peers.transport.set(transport.clone());
+        let runtime = prepared.start(&runtime_config, store, log, Arc::new(peers), on_fatal()).map_err(start_failure)?;
+        let drain = Duration::from_secs(config.drain_seconds);
+        let parts = Parts { runtime, control, transport: Some((transport, transport_metrics)), dir, memory_dir: None, drain };
+        parts.serve(listener, Some(kv_listener), Some(config.listen.metrics), keys_of(&config.auth.access_keys), deadline).await
+    }
+
+    /// Stops in order: leaders go, open requests end, threads end, the engine is flushed.
+    pub async fn stop(self) {
+        let Node { runtime, transport, telemetry, front, fronts, space_watch, drain, .. } = self;
+        let until = Instant::now() + HAND_OVER;
+        for shard in 0..runtime.mailboxes.shards() {
+            let _ = runtime.mailboxes.to_shard(shard, Event::Input(Input::HandOver));
+        }
+        if transport.is_some() {
+            loop {
+                let led: u64 = runtime.mailboxes.inspect(|shard| shard.led_with_others()).await.iter().sum();
+                if led == 0 || Instant::now() >= until {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            tokio::time::sleep(drain).await;
+        }
+        front.cancel();
+        for task in fronts {
+            let _ = task.await;
+        }
+        space_watch.abort();
+        if let Some(transport) = transport {
+            transport.shutdown().await;
+        }
+        drop(telemetry);
+        // Joining threads blocks.
+        let _ = tokio::task::spawn_blocking(move || runtime.stop()).await;
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}
+
+fn start_failure(error: runtime::StartError) -> Failure {
+    match error {
+        runtime::StartError::Log(error) => error.into(),
+        runtime::StartError::Recover(_) => Failure::new(ExitStatus::Corrupt, chain(&error)),
+        runtime::StartError::Thread(_) => Failure::new(ExitStatus::System, chain(&error)),
+    }
+}
+
+/// What both kinds of nodes have before they serve.
+struct Parts {
+    runtime: Runtime,
+    control: Arc<NodeControl>,
+    transport: Option<(Arc<Transport>, transport::metrics::Metrics)>,
+    dir: DataDir,
+    memory_dir: Option<MemoryDir>,
+    drain: Duration,
+}
+
+impl Parts {
+    async fn serve(
+        self,
+        listener: TcpListener,
+        kv: Option<TcpListener>,
+        metrics_at: Option<SocketAddr>,
+        keys: Vec<dynamo::AccessKey>,
+        deadline: Duration,
+    ) -> Result<Node, Failure> {
+        let Parts { runtime, control, transport, dir, memory_dir, drain } = self;
+        let metrics = Metrics::default();
+        let mut dynamo_metrics = None;
+        metrics.register(|registry| dynamo_metrics = Some(Arc::new(dynamo::Metrics::new(registry))));
+        let dynamo_metrics = dynamo_metrics.ok_or_else(|| Failure::new(ExitStatus::Internal, "metrics were not made"))?;
+        if let Some((_, transport_metrics)) = &transport {
+            metrics.register(|registry| transport_metrics.register(registry));
+        }
+        let node_metrics = NodeMetrics::default();
+        metrics.register(|registry| node_metrics.register(registry));
+        let client = Arc::new(Client::new(runtime.mailboxes.clone(), runtime.store.clone()));
+        let front = CancellationToken::new();
+        let dynamo_at = listener.local_addr().map_err(|e| Failure::new(ExitStatus::of_listen(&e), e))?;
+        let config = dynamo::Config { keys, deadline, ..dynamo::Config::default() };
+        let mut fronts = Vec::new();
+        let serving = dynamo::serve(listener, client.clone(), config, dynamo_metrics, front.clone());
+        fronts.push(tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                die(&Failure::new(ExitStatus::System, format!("the DynamoDB API can't go on: {error}")));
+            }
+        }));
+        drop(kv);
+        let telemetry = match metrics_at {
+            Some(address) => {
+                let ready = control.clone();
+                let health = move || ready.not_ready().map_or(Ok(()), |why| Err(why.to_owned()));
+                let started = Telemetry::start(address, metrics, health).await;
+                Some(started.map_err(|error| Failure::new(ExitStatus::of_listen(&error.source), chain(&error)))?)
+            }
+            None => None,
+        };
+        let space_watch = tokio::spawn(watch(control.clone(), runtime.mailboxes.clone(), node_metrics));
+        wait_until_known(&control, transport.is_some()).await;
+        let transport = transport.map(|(transport, _)| transport);
+        Ok(Node { runtime, control, transport, telemetry, front, fronts, space_watch, dynamo: dynamo_at, drain, _dir: dir, _memory_dir: memory_dir })
+    }
+}
+
+/// A node of one serves at once; one of many says so when it has joined.
+async fn wait_until_known(control: &NodeControl, clustered: bool) {
+    if clustered {
+        return;
+    }
+    let mut revision = control.mailboxes.revision.subscribe();
+    while control.not_ready().is_some() {
+        if revision.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Looks after free space, and brings the core's counts into the metrics.
+async fn watch(control: Arc<NodeControl>, mailboxes: Arc<Mailboxes>, metrics: NodeMetrics) {
+    loop {
+        match control.space.check() {
+            Ok(mode) => mailboxes.refuse_writes(mode == WriteMode::RefuseUserWrites),
+            Err(error) => tracing::warn!(%error, "free space can't be measured"),
+        }
+        let counts = mailboxes.inspect(|shard| (shard.counts, shard.census(), shard.memory())).await;
+        metrics.update(&counts, control.space.space().ok());
+        tokio::time::sleep(SPACE_POLL).await;
+    }
+}

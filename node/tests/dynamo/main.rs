@@ -1,0 +1,10 @@
+//! The DynamoDB API over real HTTP, on top of a database of one node in memory.
+
+mod auth;
+mod batches;
+mod connections;
+mod errors;
+mod items;
+mod pages;
+mod support;
+mod tables;

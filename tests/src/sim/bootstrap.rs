@@ -1,0 +1,68 @@
+//! The metadata that a cluster begins with.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use kv_core::meta::MetaState;
+use kv_core::meta::records::{KeyAttribute, Node, NodeState};
+use kv_core::meta::wire::{Change, CreateTable, TableName};
+use kv_ring::{NodeId, NodeSpec, Token, plan};
+
+use super::workload::{ACCOUNT, TABLE};
+
+const REPLICAS: usize = 3;
+const ZONES: [&str; 3] = ["a", "b", "c"];
+
+type Tokens = BTreeMap<NodeId, Vec<Token>>;
+
+/// Planning takes longer than a run: once for each size.
+fn tokens(nodes: u64) -> &'static Tokens {
+    static THREE: OnceLock<Tokens> = OnceLock::new();
+    static FIVE: OnceLock<Tokens> = OnceLock::new();
+    let cell = if nodes == 3 { &THREE } else { &FIVE };
+    cell.get_or_init(|| {
+        let specs: Vec<NodeSpec> = (1..=nodes)
+            .map(|id| NodeSpec { id: NodeId(id), zone: zone(id).into(), host: format!("host-{id}").as_str().into(), weight: 1 })
+            .collect();
+        plan::initial(&specs, REPLICAS).expect("three or five nodes of weight one can be planned")
+    })
+}
+
+fn zone(id: u64) -> &'static str {
+    ZONES[(id as usize - 1) % ZONES.len()]
+}
+
+/// The first state of a cluster of this many nodes.
+pub fn metadata(nodes: u64) -> MetaState {
+    let planned = tokens(nodes);
+    let records = (1..=nodes)
+        .map(|id| Node {
+            id,
+            name: format!("node-{id}"),
+            zone: zone(id).to_owned(),
+            host: format!("host-{id}"),
+            weight: 1,
+            state: NodeState::Joining as i32,
+            tokens: planned[&NodeId(id)].iter().map(|t| Bytes::copy_from_slice(&t.0.to_be_bytes())).collect(),
+            ..Default::default()
+        })
+        .collect();
+    MetaState::bootstrap("simulated".to_owned(), records, REPLICAS as u32, 0)
+}
+
+/// Asks for a table of that many partitions; the checked one has a consumer of its change log.
+pub fn create_table(name: &str, uuid: u64, partitions: u32) -> Change {
+    Change::CreateTable(CreateTable {
+        table: table_name(name),
+        uuid: format!("{uuid:032x}"),
+        hash: KeyAttribute { name: "pk".to_owned(), kind: "S".to_owned() },
+        partitions,
+        consumers: if name == TABLE { vec!["stream".to_owned()] } else { Vec::new() },
+        ..Default::default()
+    })
+}
+
+pub fn table_name(name: &str) -> TableName {
+    TableName { account: ACCOUNT.to_owned(), name: name.to_owned() }
+}

@@ -1,0 +1,75 @@
+//! What happened in a run, or in many: proof that the simulation exercised what it claims to.
+
+use kv_core::shard::Counts as Core;
+
+use super::workload::Tally;
+
+macro_rules! counts {
+    ($($name:ident),* $(,)?) => {
+        /// Numbers of events.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts { $(pub $name: u64,)* }
+
+        impl Counts {
+            pub fn add(&mut self, other: &Counts) {
+                $(self.$name += other.$name;)*
+            }
+
+            /// Names and numbers.
+            pub fn list(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+counts! {
+    events, writes_acknowledged, conditions_refused, outcomes_unknown, unavailable, strong_reads, ticket_reads, eventual_reads,
+    elections, snapshots_sent, snapshots_installed, truncations, not_applied, duplicate_ids, expired_leases, read_indexes, votes_held,
+    flushes, stale_routes, crashes, crashes_between_outputs, restarts, suspensions, torn_tails, disks_lost, bits_flipped_and_refused,
+    disks_full, frames_lost, frames_duplicated, transfers, late_transfers, hand_overs, leaders_isolated, forgetful_followers,
+    tables_created, tables_deleted,
+}
+
+impl Counts {
+    /// Takes over what a shard counted in its life.
+    pub fn add_core(&mut self, core: &Core) {
+        let Core {
+            elections,
+            snapshots_sent,
+            snapshots_installed,
+            truncations,
+            not_applied,
+            duplicate_requests,
+            expired_leases,
+            read_indexes,
+            votes_held,
+            applied: _,
+            flushes,
+            stale_routes,
+            bad_frames: _,
+        } = core;
+        self.elections += elections;
+        self.snapshots_sent += snapshots_sent;
+        self.snapshots_installed += snapshots_installed;
+        self.truncations += truncations;
+        self.not_applied += not_applied;
+        self.duplicate_ids += duplicate_requests;
+        self.expired_leases += expired_leases;
+        self.read_indexes += read_indexes;
+        self.votes_held += votes_held;
+        self.flushes += flushes;
+        self.stale_routes += stale_routes;
+    }
+
+    pub fn add_tally(&mut self, tally: &Tally) {
+        let Tally { writes, refused, unknown, unavailable, reads, ticket_reads, eventual_reads } = tally;
+        self.writes_acknowledged += writes;
+        self.conditions_refused += refused;
+        self.outcomes_unknown += unknown;
+        self.unavailable += unavailable;
+        self.strong_reads += reads;
+        self.ticket_reads += ticket_reads;
+        self.eventual_reads += eventual_reads;
+    }
+}

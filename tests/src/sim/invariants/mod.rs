@@ -1,0 +1,127 @@
+//! What must hold at every moment of a run, one invariant a file, each with the paper or section that it is from.
+//!
+//! The world tells of every append, sync, step, view and acknowledgement; each invariant keeps what it needs of them and answers with
+//! words for whoever reads the failure.
+
+mod applied_within_commit;
+mod bounded_memory;
+mod change_log;
+mod durable_majority;
+mod fresh_ids;
+mod log_matching;
+mod metadata_by_revision;
+mod one_leader;
+mod one_lease;
+mod same_state;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kv_core::consensus::Group;
+use kv_core::ids::{GroupId, ReplicaId};
+use kv_core::meta::View;
+use kv_core::partition::command::ReplicaState;
+use kv_core::shard::Shard;
+use kv_core::store::LogWrite;
+use kv_core::store::memory::MemoryStore;
+
+/// A broken invariant, in words.
+pub type Broken = String;
+pub type Result = std::result::Result<(), Broken>;
+
+/// One replica as a step left it.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// Number of the node, from 1.
+    pub node: u64,
+    /// Start of the node that this was.
+    pub life: u64,
+    pub group: &'a Group,
+    pub state: &'a ReplicaState,
+    /// The node's monotonic clock.
+    pub mono_us: u64,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Invariants {
+    groups: BTreeMap<ReplicaId, GroupId>,
+    log_matching: log_matching::LogMatching,
+    durable: durable_majority::DurableMajority,
+    applied: applied_within_commit::AppliedWithinCommit,
+    leaders: one_leader::OneLeader,
+    leases: one_lease::OneLease,
+    metadata: metadata_by_revision::MetadataByRevision,
+    ids: fresh_ids::FreshIds,
+    same_state: same_state::SameState,
+    memory: bounded_memory::BoundedMemory,
+}
+
+impl Invariants {
+    /// A shard of a node was stepped.
+    pub fn on_step(&mut self, node: u64, life: u64, shard: &Shard, mono_us: u64) -> Result {
+        for (group, state) in shard.inspect() {
+            self.groups.insert(group.replica, group.id);
+            let seen = Seen { node, life, group, state, mono_us };
+            self.applied.check(seen)?;
+            self.leaders.check(seen)?;
+            self.durable.on_commit(seen)?;
+        }
+        self.memory.check(shard)
+    }
+
+    /// Learns which replica is of which group before its entries are on their way.
+    pub fn note_replicas(&mut self, shard: &Shard) {
+        self.groups.extend(shard.inspect().map(|(group, _)| (group.replica, group.id)));
+    }
+
+    /// A replica holds a lease, or not, until this true moment.
+    pub fn on_lease(&mut self, node: u64, group: GroupId, at_us: u64, until_us: u64) -> Result {
+        self.leases.check(node, group, at_us, until_us)
+    }
+
+    /// A node's leases are gone with it.
+    pub fn on_crash(&mut self, node: u64) {
+        self.leases.forget(node);
+    }
+
+    /// Entries are on their way to a log.
+    pub fn on_append(&mut self, writes: &[LogWrite]) -> Result {
+        for write in writes {
+            if let Some(group) = self.groups.get(&write.replica) {
+                self.log_matching.check(*group, &write.entries)?;
+                self.durable.on_entries(*group, &write.entries);
+            }
+        }
+        Ok(())
+    }
+
+    /// They are on stable storage.
+    pub fn on_synced(&mut self, node: u64, writes: &[LogWrite]) {
+        for write in writes {
+            if let Some(group) = self.groups.get(&write.replica) {
+                self.durable.on_synced(node, *group, write);
+            }
+        }
+    }
+
+    pub fn on_view(&mut self, view: &View) -> Result {
+        self.metadata.check(view)?;
+        self.ids.check(view)
+    }
+
+    /// A client was told that a write of this version is done.
+    pub fn on_acknowledged(&mut self, group: GroupId, version: u64) -> Result {
+        self.durable.on_acknowledged(group, version)
+    }
+
+    /// The engine of a node as its shards' outputs left it.
+    pub fn sample(&mut self, shard: &Shard, store: &MemoryStore) -> Result {
+        self.same_state.check(shard, store)
+    }
+
+    /// The change log of a replica at the end of the run, against what was acknowledged (version, row) in its group.
+    pub fn at_end(&self, shard: &Shard, store: &MemoryStore, acknowledged: &BTreeMap<GroupId, BTreeMap<u64, Bytes>>) -> Result {
+        change_log::check(shard, store, acknowledged)
+    }
+}

@@ -1,0 +1,56 @@
+//! The simulation: whole clusters of the real core on one thread, under a network, clocks, disks and crashes drawn from a seed.
+//!
+//! ```text
+//!   schedule ─ faults ─┐
+//!   workload ─ requests ┼─► world: a heap of events in true time ─► node: Shard::step ─► outputs ─► disk, network, clients
+//!   network, clock, disk ┘             │                                                   │
+//!                                  trace (replays byte for byte)        invariants at each step; checker at the end
+//! ```
+//! A run is a function of its seed. What it found is an [`Outcome`].
+
+mod bootstrap;
+pub mod checker;
+pub mod clock;
+pub mod counts;
+pub mod disk;
+mod faults;
+pub mod history;
+pub mod invariants;
+pub mod network;
+pub mod node;
+pub mod random;
+pub mod schedule;
+pub mod trace;
+pub mod workload;
+mod world;
+
+pub use counts::Counts;
+pub use world::World;
+
+/// True µs of a run.
+pub const RUN_US: u64 = 60_000_000;
+
+/// What a run is made with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    pub seed: u64,
+    /// Keep the text of the trace.
+    pub with_text: bool,
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Outcome {
+    pub seed: u64,
+    pub counts: Counts,
+    /// Checksum and number of the trace's lines.
+    pub digest: (u64, u64),
+    pub text: Option<String>,
+    /// What was broken.
+    pub failure: Option<String>,
+}
+
+/// Runs one seed.
+pub fn run(options: Options) -> Outcome {
+    World::new(options).run()
+}

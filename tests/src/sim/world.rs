@@ -1,0 +1,732 @@
+//! The world of a run: nodes, network, clients, and the heap of events that moves true time on.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use bytes::Bytes;
+use kv_core::api::Operation;
+use kv_core::ids::{GroupId, NodeId};
+use kv_core::meta::View;
+use kv_core::partition::ReadResult;
+use kv_core::shard::{Input, Output, Request};
+use kv_core::store::{Batch, KeyRange, Keyspace, Reader as _, Store as _};
+use kv_core::ticket::Pass;
+use kv_core::{api, read, wire};
+use kv_model::encoding::record::Record;
+
+use super::checker::{self, Verdict};
+use super::clock::Clock;
+use super::counts::Counts;
+use super::disk::Pending;
+use super::invariants::Invariants;
+use super::network::Network;
+use super::node::{Node, Process, SHARDS};
+use super::random::Random;
+use super::schedule::{FAULTS_END_US, Fault, Plan, plan};
+use super::trace::Trace;
+use super::workload::{CHURN, Ended, Mode, Open, PARTITIONS, TABLE, Workload, caller};
+use super::{Options, Outcome, RUN_US, bootstrap};
+
+/// After the faults have ended, every partition must have served a write and a strong read that began this much later, µs.
+const RECOVERY_US: u64 = 8_000_000;
+/// A client stops waiting for an answer after this long, µs.
+const CLIENT_PATIENCE_US: u64 = 12_000_000;
+const MILLISECOND: u64 = 1_000;
+
+/// Something that happens at a moment of true time.
+#[derive(Debug)]
+pub(super) enum Event {
+    Frame { from: u64, frame: Bytes },
+    /// A shard has something to do, or its time has come.
+    Wake { shard: u32 },
+    /// The running sync of the log ends.
+    Synced,
+    Read { shard: u32, id: u64, group: GroupId, operation: Operation, raw: bool },
+    Input { shard: u32, input: Box<Input> },
+    Install { shard: u32, group: GroupId, stage: u64, clear: Vec<KeyRange>, batch: Batch },
+    /// A front end reads under a ticket, and shows it again.
+    TicketRead { token: u64, group: GroupId, row: Bytes, pass: Pass },
+    TicketCheck { token: u64, group: GroupId, pass: Pass, found: Option<Bytes> },
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    /// In one life of a node.
+    At { node: u64, life: u64, event: Event },
+    Client(usize),
+    Patience(u64),
+    Fault(Fault),
+    Tables,
+    Sample,
+}
+
+pub struct World {
+    seed: u64,
+    pub(super) random: Random,
+    pub(super) at_us: u64,
+    sequence: u64,
+    heap: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    /// Payloads of the heap.
+    pending: BTreeMap<usize, What>,
+    next_slot: usize,
+    pub(super) nodes: Vec<Node>,
+    /// Events of suspended nodes.
+    parked: BTreeMap<u64, Vec<Event>>,
+    pub(super) network: Network,
+    workload: Workload,
+    invariants: Invariants,
+    pub(super) plan: Plan,
+    pub(super) trace: Trace,
+    pub(super) counts: Counts,
+    pub(super) failure: Option<String>,
+    pub(super) bootstrapped: bool,
+    pub(super) healed: bool,
+    next_uuid: u64,
+    /// By partition: when a write and a strong read last succeeded.
+    progress: Vec<(u64, u64)>,
+}
+
+impl World {
+    pub fn new(options: Options) -> World {
+        let Options { seed, with_text } = options;
+        let mut random = Random::new(seed);
+        let plan = plan(seed, &mut random.fork());
+        let nodes = (1..=plan.nodes)
+            .map(|id| {
+                let clock = Clock::new(0, 1_000_000 * random.between(1, 1_000_000), plan.drift_ppm[id as usize - 1]);
+                Node::new(id, clock, plan.flush_log_bytes)
+            })
+            .collect();
+        let workload = Workload::new(random.fork());
+        let mut world = World {
+            seed,
+            random,
+            at_us: 0,
+            sequence: 0,
+            heap: BinaryHeap::new(),
+            pending: BTreeMap::new(),
+            next_slot: 0,
+            nodes,
+            parked: BTreeMap::new(),
+            network: Network::default(),
+            workload,
+            invariants: Invariants::default(),
+            plan,
+            trace: Trace::new(with_text),
+            counts: Counts::default(),
+            failure: None,
+            bootstrapped: false,
+            healed: false,
+            next_uuid: 0,
+            progress: vec![(0, 0); PARTITIONS as usize],
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for (at, fault) in std::mem::take(&mut self.plan.faults) {
+            self.push(at, What::Fault(fault));
+        }
+        for client in 0..self.workload.clients {
+            let at = self.random.below(100 * MILLISECOND);
+            self.push(at, What::Client(client));
+        }
+        self.push(50 * MILLISECOND, What::Tables);
+        self.push(700 * MILLISECOND, What::Sample);
+        for node in 1..=self.plan.nodes {
+            self.start(node);
+        }
+    }
+
+    /// Runs to the end, or to the first thing that is broken.
+    pub fn run(mut self) -> Outcome {
+        while self.failure.is_none() {
+            let Some(Reverse((at, _, slot))) = self.heap.pop() else { break };
+            if at > RUN_US {
+                break;
+            }
+            self.at_us = at;
+            self.sequence += 1;
+            self.counts.events += 1;
+            let Some(what) = self.pending.remove(&slot) else { continue };
+            self.happen(what);
+        }
+        if self.failure.is_none() {
+            self.finish();
+        }
+        self.outcome()
+    }
+
+    fn outcome(mut self) -> Outcome {
+        for node in &mut self.nodes {
+            for cell in &node.cells {
+                self.counts.add_core(&cell.shard.counts);
+            }
+            self.counts.torn_tails += kv_core::store::memory::MemoryLog::torn_tails(&node.disk.log);
+        }
+        self.counts.add_tally(&self.workload.tally);
+        self.counts.frames_lost += self.network.lost;
+        self.counts.frames_duplicated += self.network.duplicated;
+        if let Some(why) = &self.failure {
+            self.trace.note(self.at_us, &[1], || format!("FAILED: {why}"));
+        }
+        let digest = self.trace.digest();
+        Outcome { seed: self.seed, counts: self.counts, digest, text: self.trace.into_text(), failure: self.failure }
+    }
+
+    // ---- events ----
+
+    pub(super) fn push(&mut self, at: u64, what: What) {
+        self.next_slot += 1;
+        self.pending.insert(self.next_slot, what);
+        self.heap.push(Reverse((at, self.next_slot as u64, self.next_slot)));
+    }
+
+    /// In the present life of a node.
+    fn push_at(&mut self, after_us: u64, node: u64, event: Event) {
+        let life = self.nodes[node as usize - 1].life;
+        self.push(self.at_us + after_us, What::At { node, life, event });
+    }
+
+    pub(super) fn node(&mut self, id: u64) -> &mut Node {
+        &mut self.nodes[id as usize - 1]
+    }
+
+    pub(super) fn fail(&mut self, why: impl Into<String>) {
+        if self.failure.is_none() {
+            self.failure = Some(why.into());
+        }
+    }
+
+    fn check(&mut self, result: super::invariants::Result) {
+        if let Err(why) = result {
+            self.fail(why);
+        }
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::At { node, life, event } => {
+                let target = self.node(node);
+                if target.life != life {
+                    return;
+                }
+                if target.process == Process::Suspended {
+                    self.parked.entry(node).or_default().push(event);
+                } else {
+                    self.happen_at(node, event);
+                }
+            }
+            What::Client(client) => self.begin_operation(client),
+            What::Patience(token) => {
+                if let Some(client) = self.workload.abandon(token) {
+                    self.think(client);
+                }
+            }
+            What::Fault(fault) => self.strike(fault),
+            What::Tables => self.tend_tables(),
+            What::Sample => {
+                self.sample();
+                let next = self.at_us + 300 * MILLISECOND + self.random.below(400 * MILLISECOND);
+                self.push(next, What::Sample);
+            }
+        }
+    }
+
+    fn happen_at(&mut self, node: u64, event: Event) {
+        match event {
+            Event::Frame { from, frame } => self.arrive(node, from, frame),
+            Event::Wake { shard } => {
+                let at = self.at_us;
+                let cell = &mut self.node(node).cells[shard as usize];
+                if cell.wake_at.is_some_and(|wake| wake <= at) {
+                    cell.wake_at = None;
+                    self.step(node, shard);
+                }
+            }
+            Event::Synced => self.synced(node),
+            Event::Read { shard, id, group, operation, raw } => {
+                let result = self.read(node, &operation, raw);
+                let most = if self.random.chance(100) { self.nodes[node as usize - 1].disk.speed.read_us } else { 20 };
+                let after = self.random.below(most);
+                let input = Box::new(Input::Read { id, group, result });
+                self.push_at(after, node, Event::Input { shard, input });
+            }
+            Event::Input { shard, input } => self.feed(node, shard, *input),
+            Event::Install { shard, group, stage, clear, batch } => {
+                if self.node(node).disk.store.install(stage, &clear, &batch).is_err() {
+                    return self.crash(node);
+                }
+                self.feed(node, shard, Input::Installed(group));
+            }
+            Event::TicketRead { token, group, row, pass } => {
+                let found = self.node(node).disk.store.get(Keyspace::Data, &row).ok().flatten();
+                let after = self.pause();
+                self.push_at(after, node, Event::TicketCheck { token, group, pass, found });
+            }
+            Event::TicketCheck { token, group, pass, found } => self.ticket_check(node, token, group, pass, found),
+        }
+    }
+
+    /// How long a front end's thread may be held up.
+    fn pause(&mut self) -> u64 {
+        match self.random.below(100) {
+            0 => self.random.below(2_000 * MILLISECOND),
+            1..10 => self.random.below(50 * MILLISECOND),
+            _ => self.random.below(200),
+        }
+    }
+
+    /// Resumes a suspended node: everything that came meanwhile happens now.
+    pub(super) fn resume(&mut self, node: u64) {
+        if self.node(node).process != Process::Suspended {
+            return;
+        }
+        self.node(node).process = Process::Running;
+        for event in self.parked.remove(&node).unwrap_or_default() {
+            let after = self.random.below(300);
+            self.push_at(after, node, event);
+        }
+    }
+
+    // ---- nodes ----
+
+    pub(super) fn start(&mut self, id: u64) {
+        let (nodes, at) = (self.plan.nodes, self.at_us);
+        if self.node(id).process != Process::Off {
+            return;
+        }
+        let mut random = self.random.fork();
+        let node = self.node(id);
+        match node.start(nodes, at, &mut random) {
+            Ok(()) if node.flipped => return self.fail(format!("node {id} started on a log with a flipped bit")),
+            Ok(()) => {}
+            Err(super::node::Refused::Corrupt(_)) if node.flipped => {
+                node.process = Process::Gone;
+                self.counts.bits_flipped_and_refused += 1;
+                return;
+            }
+            Err(why) => return self.fail(format!("node {id} does not start: {why:?}")),
+        }
+        if self.node(id).life > 1 {
+            self.counts.restarts += 1;
+        }
+        self.trace.note(at, &[2, id], || format!("node {id} starts"));
+        for shard in 0..SHARDS {
+            if id == 1 && shard == 0 && !self.bootstrapped {
+                let state = Box::new(bootstrap::metadata(nodes));
+                self.node(id).cells[0].inbox.push(Input::Bootstrap(state));
+            }
+            self.wake(id, shard, 0);
+        }
+    }
+
+    pub(super) fn crash(&mut self, id: u64) {
+        if !matches!(self.node(id).process, Process::Running | Process::Suspended) {
+            return;
+        }
+        let at = self.at_us;
+        self.trace.note(at, &[3, id], || format!("node {id} crashes"));
+        self.counts.crashes += 1;
+        let cores: Vec<_> = self.node(id).cells.iter().map(|c| c.shard.counts).collect();
+        cores.iter().for_each(|core| self.counts.add_core(core));
+        let mut random = self.random.fork();
+        self.node(id).crash(&mut random);
+        if random.chance(300) {
+            self.node(id).clock.reboot(at, 1_000_000 * random.between(1, 1_000_000));
+        }
+        self.parked.remove(&id);
+        self.invariants.on_crash(id);
+        let lost: Vec<u64> = self.workload.open.iter().filter(|(_, open)| open.node == id).map(|(token, _)| *token).collect();
+        for token in lost {
+            if let Some(client) = self.workload.abandon(token) {
+                self.think(client);
+            }
+        }
+    }
+
+    pub(super) fn wake(&mut self, node: u64, shard: u32, after_us: u64) {
+        let at = self.at_us + after_us;
+        let cell = &mut self.node(node).cells[shard as usize];
+        if cell.wake_at.is_none_or(|wake| at < wake) {
+            cell.wake_at = Some(at);
+            self.push_at(after_us, node, Event::Wake { shard });
+        }
+    }
+
+    /// Gives a shard an input; it is stepped a moment later, with whatever else has come by then.
+    pub(super) fn feed(&mut self, node: u64, shard: u32, input: Input) {
+        self.node(node).cells[shard as usize].inbox.push(input);
+        let most = if self.random.chance(10) { 3 * MILLISECOND } else { 40 };
+        let after = 1 + self.random.below(most);
+        self.wake(node, shard, after);
+    }
+
+    fn step(&mut self, id: u64, shard: u32) {
+        let at = self.at_us;
+        let node = self.node(id);
+        let now = node.clock.now(at);
+        let inputs = node.take_inputs(shard, at);
+        let numbers = [4, id, u64::from(shard), inputs.len() as u64];
+        let words = self.trace.has_text().then(|| inputs.iter().map(|i| brief(&format!("{i:?}"))).collect::<Vec<_>>());
+        let outputs = self.node(id).cells[shard as usize].shard.step(inputs, now);
+        self.trace.note(at, &numbers, || format!("node {id}.{shard} steps on {words:?}"));
+        let life = self.node(id).life;
+        for output in outputs {
+            if let Some(left) = &mut self.node(id).crash_after {
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    self.counts.crashes_between_outputs += 1;
+                    self.crash(id);
+                }
+            }
+            if self.node(id).life != life {
+                return;
+            }
+            self.execute(id, shard, output);
+        }
+        if self.node(id).life != life {
+            return;
+        }
+        self.observe(id, shard);
+        let cell = &self.node(id).cells[shard as usize];
+        let next = cell.shard.next_time();
+        let due = self.node(id).clock.when(next, at);
+        self.wake(id, shard, due.max(at + 1) - at);
+    }
+
+    fn observe(&mut self, id: u64, shard: u32) {
+        let at = self.at_us;
+        let node = &self.nodes[id as usize - 1];
+        let mono_us = node.clock.mono_us(at);
+        let cell = &node.cells[shard as usize];
+        let mut result = self.invariants.on_step(id, node.life, &cell.shard, mono_us);
+        for (group, _) in cell.shard.inspect() {
+            if result.is_err() || group.id == GroupId::META {
+                continue;
+            }
+            // What its tickets say, rather than what it should be.
+            let until = group.lease_until();
+            let true_until = if until > mono_us { node.clock.when(until.min(mono_us + 10_000_000), at) } else { at };
+            result = self.invariants.on_lease(id, group.id, at, true_until);
+        }
+        self.check(result);
+    }
+
+    // ---- outputs ----
+
+    fn execute(&mut self, id: u64, shard: u32, output: Output) {
+        let at = self.at_us;
+        match output {
+            Output::Send { to, lane: _, frame } => self.send(id, to, frame),
+            Output::Append { number, writes, sync } => {
+                let sum = writes.iter().flat_map(|w| &w.entries).fold(0, |sum, e| sum ^ e.index << 20 ^ e.term);
+                self.trace.note(at, &[5, id, number, sum], || format!("node {id}.{shard} appends {number}: {}", brief(&format!("{writes:?}"))));
+                self.invariants.note_replicas(&self.nodes[id as usize - 1].cells[shard as usize].shard);
+                let result = self.invariants.on_append(&writes);
+                self.check(result);
+                let mut random = self.random.fork();
+                match self.node(id).disk.append(Pending { shard, number, writes, sync }, &mut random) {
+                    Ok(Some(after)) => self.push_at(after, id, Event::Synced),
+                    Ok(None) => {}
+                    Err(_) => self.crash(id),
+                }
+            }
+            Output::Write(batch) => {
+                if self.node(id).disk.store.write(&batch).is_err() {
+                    self.crash(id);
+                }
+            }
+            Output::Read { id: read, group, operation, raw } => {
+                let most = self.node(id).disk.speed.read_us;
+                let after = if self.random.chance(500) { 0 } else { self.random.below(most) };
+                let event = Event::Read { shard, id: read, group, operation, raw };
+                if after == 0 { self.happen_at(id, event) } else { self.push_at(after, id, event) }
+            }
+            Output::Reply { token, result } => self.reply(id, token, result),
+            Output::MetaReply { token: _, result: _ } => {}
+            Output::Flush(number) => {
+                let after = 100 + { let most = self.node(id).disk.speed.flush_us; self.random.below(most) };
+                if self.node(id).disk.store.flush().is_err() {
+                    return self.crash(id);
+                }
+                self.push_at(after, id, Event::Input { shard, input: Box::new(Input::Flushed(number)) });
+            }
+            Output::Install { group, stage, clear, batch } => {
+                let after = self.random.below(20 * MILLISECOND);
+                self.push_at(after, id, Event::Install { shard, group, stage, clear, batch });
+            }
+            Output::View(view) => {
+                let result = self.invariants.on_view(&view);
+                self.check(result);
+                self.trace.note(at, &[6, id, view.revision()], || format!("node {id} sees revision {}", view.revision()));
+                self.node(id).view = view.clone();
+                self.bootstrapped = true;
+                for other in (0..SHARDS).filter(|other| *other != shard) {
+                    self.feed(id, other, Input::View(view.clone()));
+                }
+            }
+            Output::Fatal(fatal) => self.fail(format!("node {id} gives up: {fatal}")),
+            snapshots => self.execute_snapshot(id, shard, snapshots),
+        }
+    }
+
+    fn execute_snapshot(&mut self, id: u64, shard: u32, output: Output) {
+        let node = self.node(id);
+        let done = match output {
+            Output::OpenSnapshot { transfer, ranges } => node.open_snapshot(transfer, ranges),
+            Output::ReadSnapshot { transfer, max_bytes } => match node.read_snapshot(transfer, max_bytes) {
+                Ok(Some(piece)) => {
+                    let after = self.random.below(3 * MILLISECOND);
+                    return self.push_at(after, id, Event::Input { shard, input: Box::new(piece) });
+                }
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            },
+            Output::CloseSnapshot(transfer) => {
+                node.close_snapshot(transfer);
+                Ok(())
+            }
+            Output::Stage { stage, pairs } => node.disk.store.stage(stage, &pairs),
+            Output::Unstage(stage) => node.disk.store.unstage(stage),
+            other => return self.fail(format!("an output that the simulation does not know: {other:?}")),
+        };
+        if done.is_err() {
+            self.crash(id);
+        }
+    }
+
+    fn synced(&mut self, id: u64) {
+        let mut random = self.random.fork();
+        let (done, next) = match self.node(id).disk.synced(&mut random) {
+            Ok(done) => done,
+            Err(_) => return self.crash(id),
+        };
+        for pending in done {
+            self.invariants.on_synced(id, &pending.writes);
+            self.feed(id, pending.shard, Input::Appended(pending.number));
+        }
+        if let Some(after) = next {
+            self.push_at(after, id, Event::Synced);
+        }
+    }
+
+    fn read(&mut self, id: u64, operation: &Operation, raw: bool) -> ReadResult {
+        let store = &self.node(id).disk.store;
+        match operation {
+            Operation::Get(get) if raw => match store.get(Keyspace::Data, &get.row) {
+                Ok(record) => ReadResult::Record(record),
+                Err(error) => ReadResult::Failed(error.to_string()),
+            },
+            Operation::Get(get) => match read::get(store, get) {
+                Ok(got) => ReadResult::Answer(api::Answer::Got(got)),
+                Err(error) => ReadResult::Failed(error.to_string()),
+            },
+            Operation::Page(page) => match read::page(store, page) {
+                Ok(paged) => ReadResult::Answer(api::Answer::Paged(paged)),
+                Err(read::Error::Request(error)) => ReadResult::Invalid(error.to_string()),
+                Err(read::Error::Store(error)) => ReadResult::Failed(error.to_string()),
+            },
+            Operation::Write(_) => ReadResult::Failed("a write is not read".to_owned()),
+        }
+    }
+
+    // ---- frames ----
+
+    fn send(&mut self, from: u64, to: NodeId, frame: Bytes) {
+        let sum = crc32fast::hash(&frame);
+        self.trace.note(self.at_us, &[7, from, to.0, u64::from(sum)], || format!("node {from} sends {} bytes to {to}: {sum:08x}", frame.len()));
+        if to.0 == from {
+            let after = 5 + self.random.below(30);
+            return self.push_at(after, from, Event::Frame { from, frame });
+        }
+        if to.0 == 0 || to.0 > self.plan.nodes {
+            return self.fail(format!("node {from} sends to node {to}, which there is not"));
+        }
+        let (at, random) = (self.at_us, &mut self.random);
+        for after in self.network.delays(from, to.0, at, random).into_iter().flatten() {
+            self.push_at(after, to.0, Event::Frame { from, frame: frame.clone() });
+        }
+    }
+
+    fn arrive(&mut self, node: u64, from: u64, frame: Bytes) {
+        if !self.node(node).is_running() {
+            return;
+        }
+        let Ok(target) = wire::target(&frame) else { return self.fail(format!("node {from} sent a frame that can't be read")) };
+        for shard in (0..SHARDS).filter(|shard| target.is_for(*shard, SHARDS)) {
+            self.feed(node, shard, Input::Frame(NodeId(from), frame.clone()));
+        }
+    }
+
+    // ---- clients ----
+
+    fn think(&mut self, client: usize) {
+        let after = 2 * MILLISECOND + self.random.below(80 * MILLISECOND);
+        self.push(self.at_us + after, What::Client(client));
+    }
+
+    fn begin_operation(&mut self, client: usize) {
+        let node = 1 + self.random.below(self.plan.nodes);
+        let view = self.node(node).view.clone();
+        let table = view.state.table_named(super::workload::ACCOUNT, TABLE).map(|t| t.id);
+        let Some(table) = table.filter(|_| self.node(node).is_running()) else { return self.think(client) };
+        if self.random.chance(20) {
+            self.churn_write(node, &view);
+        }
+        let (token, open) = self.workload.begin(client, node, self.sequence);
+        self.push(self.at_us + CLIENT_PATIENCE_US, What::Patience(token));
+        self.trace.note(self.at_us, &[8, client as u64, node, token], || format!("client {client} asks node {node} ({token}): {:?} of item {}", open.op, open.key));
+        if open.mode == Mode::Ticket {
+            let row = self.workload.row(open.key, table);
+            let now = self.nodes[node as usize - 1].clock.now(self.at_us);
+            if let Some((group, pass)) = view.route(&row).and_then(|r| Some((r.group.group(), r.ticket.strong(now)?))) {
+                let after = self.pause();
+                return self.push_at(after, node, Event::TicketRead { token, group, row, pass });
+            }
+        }
+        self.request(token, &open, table);
+    }
+
+    fn request(&mut self, token: u64, open: &Open, table: u64) {
+        let operation = self.workload.operation(open, table);
+        let patience = 200 * MILLISECOND + self.random.below(3_500 * MILLISECOND);
+        let at = self.at_us;
+        let shard = self.random.below(u64::from(SHARDS)) as u32;
+        let deadline_us = self.node(open.node).clock.mono_us(at) + patience;
+        let request = Request { token, caller: caller(), operation, deadline_us };
+        self.feed(open.node, shard, Input::Request(request));
+    }
+
+    fn ticket_check(&mut self, node: u64, token: u64, group: GroupId, pass: Pass, found: Option<Bytes>) {
+        let Some(open) = self.workload.open.get(&token).cloned() else { return };
+        let view = self.node(node).view.clone();
+        let now = self.nodes[node as usize - 1].clock.now(self.at_us);
+        if view.ticket(group).is_some_and(|ticket| ticket.still_strong(pass, now)) {
+            let payload = found.as_ref().and_then(|record| Record::parse(record).ok()).map(|r| r.payload);
+            let ended = self.workload.on_ticket_read(token, payload, self.sequence);
+            return self.ended(open.client, ended);
+        }
+        match view.state.table_named(super::workload::ACCOUNT, TABLE).map(|t| t.id) {
+            Some(table) => self.request(token, &open, table),
+            None => self.fail(format!("node {node} has forgotten the table")),
+        }
+    }
+
+    fn reply(&mut self, node: u64, token: u64, result: Result<api::Answer, api::Error>) {
+        let Some(open) = self.workload.open.get(&token).cloned() else { return };
+        self.trace.note(self.at_us, &[9, node, token], || format!("node {node} answers {token}: {}", brief(&format!("{result:?}"))));
+        let view = self.node(node).view.clone();
+        let table = view.state.table_named(super::workload::ACCOUNT, TABLE).map_or(0, |t| t.id);
+        let ended = self.workload.on_reply(token, result, &view, table, self.sequence);
+        self.acknowledge(&view, table, &ended);
+        self.ended(open.client, ended);
+    }
+
+    fn acknowledge(&mut self, view: &View, table: u64, ended: &Ended) {
+        if let Ended::Acknowledged { key, version } = ended {
+            if let Some(route) = view.route(&self.workload.row(*key, table)) {
+                let result = self.invariants.on_acknowledged(route.group.group(), *version);
+                self.check(result);
+            }
+        }
+    }
+
+    fn ended(&mut self, client: usize, ended: Ended) {
+        match ended {
+            Ended::Acknowledged { key, .. } => self.progress[self.workload.keys[key].partition].0 = self.at_us,
+            Ended::Read { key } => self.progress[self.workload.keys[key].partition].1 = self.at_us,
+            Ended::Nothing => {}
+            Ended::Wrong(why) => self.fail(why),
+        }
+        self.think(client);
+    }
+
+    // ---- tables ----
+
+    /// The checked table is made once; the other comes and goes.
+    fn tend_tables(&mut self) {
+        let next = self.at_us + 300 * MILLISECOND + self.random.below(1_500 * MILLISECOND);
+        self.push(next, What::Tables);
+        let node = 1 + self.random.below(self.plan.nodes);
+        if !self.node(node).is_running() || !self.bootstrapped {
+            return;
+        }
+        let view = self.node(node).view.clone();
+        let named = |name| view.state.table_named(super::workload::ACCOUNT, name);
+        self.next_uuid += 1;
+        let change = match (named(TABLE), named(CHURN)) {
+            (None, _) => bootstrap::create_table(TABLE, self.next_uuid, PARTITIONS),
+            (Some(_), None) => {
+                self.counts.tables_created += 1;
+                bootstrap::create_table(CHURN, self.next_uuid, 1)
+            }
+            (Some(_), Some(_)) if self.random.chance(600) => return,
+            (Some(_), Some(_)) => {
+                self.counts.tables_deleted += 1;
+                kv_core::meta::wire::Change::DeleteTable(bootstrap::table_name(CHURN))
+            }
+        };
+        let deadline_us = self.nodes[node as usize - 1].clock.mono_us(self.at_us) + 3_000 * MILLISECOND;
+        self.feed(node, 0, Input::Meta { token: 0, change, deadline_us });
+    }
+
+    fn churn_write(&mut self, node: u64, view: &View) {
+        let Some(table) = view.state.table_named(super::workload::ACCOUNT, CHURN) else { return };
+        let operation = self.workload.churn_write(table.id);
+        let deadline_us = self.nodes[node as usize - 1].clock.mono_us(self.at_us) + 2_000 * MILLISECOND;
+        self.feed(node, 0, Input::Request(Request { token: 0, caller: caller(), operation, deadline_us }));
+    }
+
+    // ---- looking ----
+
+    fn sample(&mut self) {
+        for node in &self.nodes {
+            for cell in &node.cells {
+                if let Err(why) = self.invariants.sample(&cell.shard, &node.disk.store) {
+                    return self.fail(format!("node {}: {why}", node.id));
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.sample();
+        for (partition, (write, read)) in self.progress.clone().into_iter().enumerate() {
+            if write.min(read) < FAULTS_END_US + RECOVERY_US {
+                self.fail(format!("no progress: partition {partition} served its last write at {write} µs, its last strong read at {read} µs"));
+            }
+        }
+        let tokens: Vec<u64> = self.workload.open.keys().copied().collect();
+        for token in tokens {
+            self.workload.abandon(token);
+        }
+        for node in &self.nodes {
+            for cell in &node.cells {
+                if let Err(why) = self.invariants.at_end(&cell.shard, &node.disk.store, &self.workload.acknowledged) {
+                    return self.fail(format!("node {}: {why}", node.id));
+                }
+            }
+        }
+        for (key, calls) in self.workload.histories.iter().enumerate() {
+            match checker::check(calls) {
+                Verdict::Linearizable => {}
+                Verdict::Violation { explained, stuck } => {
+                    return self.fail(format!("item {key}: not linearizable after {explained} of {} operations, at {stuck:?}", calls.len()));
+                }
+                Verdict::Undecided => return self.fail(format!("item {key}: the search for an order of {} operations was given up", calls.len())),
+            }
+        }
+        for (key, seen, at) in &self.workload.eventual {
+            if !checker::eventual_read_is_founded(&self.workload.histories[*key], *seen, *at) {
+                return self.fail(format!("item {key}: an eventual read saw {seen:?}, which nobody wrote"));
+            }
+        }
+    }
+}
+
+/// The beginning of a long text.
+fn brief(text: &str) -> String {
+    text.chars().take(160).collect()
+}
