@@ -57,8 +57,8 @@ reasons! {
     ChangeNotSupported,
     /// Progressing: a condition that a person must resolve stands in the way.
     Blocked,
-    /// Degraded: all is well.
-    AllNodesUp,
+    /// Degraded: nothing is wrong.
+    AsExpected,
     /// Degraded: processes end by themselves and are started again.
     NodesDown,
     /// Degraded: a process runs but does not answer.

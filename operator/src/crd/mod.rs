@@ -60,6 +60,19 @@ fn add_rules(root: &mut JSONSchemaProps) {
     if let Some(spec) = spec {
         spec.x_kubernetes_validations =
             Some(rules::RULES.iter().map(rules::Rule::to_cel).collect());
+        forbid_null(spec);
+    }
+}
+
+/// A null that is not allowed is pruned by the API server, so that `has()` says the same of it as of a missing field.
+fn forbid_null(schema: &mut JSONSchemaProps) {
+    for property in schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+    {
+        property.nullable = None;
+        forbid_null(property);
     }
 }
 
@@ -120,7 +133,12 @@ mod tests {
                 "{path} has both properties and additionalProperties"
             );
             for (name, property) in schema.properties.iter().flatten() {
-                walk(&format!("{path}.{name}"), property);
+                let path = format!("{path}.{name}");
+                assert!(
+                    !path.starts_with(".spec") || property.nullable.is_none(),
+                    "{path} may be null"
+                );
+                walk(&path, property);
             }
         }
         let crd = definition();

@@ -1,6 +1,6 @@
 //! The admin service of each node, over mutual TLS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,13 +11,18 @@ use kv_proto::admin::{
 use kv_proto::client::{self, ClientTls, connect_admin};
 use kv_ring::NodeId;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 
 use super::{ClusterView, DataPlane, NodeView, Targets};
 
 /// How long one look at a node may take: a node that hangs must not hold up the others.
 const OBSERVE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// The same for who looks only once.
+const OBSERVE_ONCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For so long a node's last answer stands for one that does not come in time: on a busy machine a late answer is no news.
+const ANSWER_KEPT: Duration = Duration::from_secs(5);
 const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many nodes are asked at a time.
 const IN_FLIGHT_MAX: usize = 64;
@@ -53,61 +58,90 @@ pub enum Error {
 #[derive(Debug)]
 pub struct AdminClients {
     tls: TlsPaths,
+    timeout: Duration,
     clients: BTreeMap<String, AdminClient<Channel>>,
+    answers: BTreeMap<NodeId, (Instant, Answer)>,
+}
+
+/// What a node said of itself and of its cluster.
+#[derive(Clone, Debug)]
+struct Answer {
+    node: NodeView,
+    cluster: Option<GetClusterReply>,
 }
 
 impl AdminClients {
     /// Certificates are read when the first connection is made: they need not exist yet.
     #[must_use]
     pub const fn new(tls: TlsPaths) -> Self {
-        Self {
-            tls,
-            clients: BTreeMap::new(),
-        }
+        Self { tls, timeout: OBSERVE_TIMEOUT, clients: BTreeMap::new(), answers: BTreeMap::new() }
+    }
+
+    /// For who looks only once, and had rather wait than be wrong.
+    #[must_use]
+    pub const fn patient(tls: TlsPaths) -> Self {
+        Self { timeout: OBSERVE_ONCE_TIMEOUT, ..Self::new(tls) }
     }
 
     fn tls(&self) -> Result<ClientTls, client::Error> {
         ClientTls::from_files(&self.tls.ca, &self.tls.cert, &self.tls.key)
     }
+
+    /// Forgets nodes that are not asked any more: one that was away is another process when it is back.
+    fn forget(&mut self, targets: &Targets) {
+        let known: BTreeSet<&String> = targets.addresses.values().collect();
+        self.clients.retain(|address, _| known.contains(address));
+        self.answers.retain(|id, _| targets.addresses.contains_key(id));
+    }
+
+    /// Notes what came of a look. A refusal counts at once, silence only after a while.
+    fn note(&mut self, look: Look, cluster_id: &str) {
+        let Look { id, address, result } = look;
+        match result {
+            Ok(Ok((client, answer))) => {
+                self.clients.insert(address, client);
+                let identity = &answer.node.identity;
+                if identity.node_id == id.0 && identity.cluster_id == cluster_id {
+                    self.answers.insert(id, (Instant::now(), answer));
+                } else {
+                    self.answers.remove(&id);
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(node = id.0, error = &error as &dyn std::error::Error, "no answer");
+                self.answers.remove(&id);
+            }
+            Err(_) => {
+                if self.answers.get(&id).is_some_and(|(at, _)| at.elapsed() > ANSWER_KEPT) {
+                    self.answers.remove(&id);
+                }
+            }
+        }
+    }
 }
 
 impl DataPlane for AdminClients {
     async fn observe(&mut self, targets: &Targets) -> ClusterView {
-        self.clients
-            .retain(|address, _| targets.addresses.values().any(|known| known == address));
-        let mut view = ClusterView::default();
+        self.forget(targets);
         // Certificates are made with the nodes: before that there is nobody to ask.
-        let Ok(tls) = self.tls() else { return view };
+        let Ok(tls) = self.tls() else { return ClusterView::default() };
         let mut calls = JoinSet::new();
         let mut rest = targets.addresses.iter();
         loop {
             while calls.len() < IN_FLIGHT_MAX {
-                let Some((&id, address)) = rest.next() else {
-                    break;
-                };
+                let Some((&id, address)) = rest.next() else { break };
                 let known = self.clients.get(address).cloned();
-                calls.spawn(timeout(
-                    OBSERVE_TIMEOUT,
-                    look(id, address.clone(), known, tls.clone()),
-                ));
+                calls.spawn(look(id, address.clone(), known, tls.clone(), self.timeout));
             }
-            let Some(done) = calls.join_next().await else {
-                break;
-            };
-            if let Ok(Ok(Ok(Look {
-                id,
-                address,
-                client,
-                node,
-                cluster,
-            }))) = done
-            {
-                self.clients.insert(address, client);
-                if node.identity.node_id == id.0 && node.identity.cluster_id == targets.cluster_id {
-                    view.nodes.insert(id, node);
-                    view.cluster = newer(view.cluster.take(), cluster);
-                }
+            let Some(done) = calls.join_next().await else { break };
+            if let Ok(look) = done {
+                self.note(look, &targets.cluster_id);
             }
+        }
+        let mut view = ClusterView::default();
+        for (&id, (_, answer)) in &self.answers {
+            view.nodes.insert(id, answer.node.clone());
+            view.cluster = newer(view.cluster.take(), answer.cluster.clone());
         }
         view
     }
@@ -135,9 +169,7 @@ impl DataPlane for AdminClients {
 struct Look {
     id: NodeId,
     address: String,
-    client: AdminClient<Channel>,
-    node: NodeView,
-    cluster: Option<GetClusterReply>,
+    result: Result<Result<(AdminClient<Channel>, Answer), Error>, Elapsed>,
 }
 
 async fn look(
@@ -145,41 +177,30 @@ async fn look(
     address: String,
     known: Option<AdminClient<Channel>>,
     tls: ClientTls,
-) -> Result<Look, Error> {
+    patience: Duration,
+) -> Look {
+    let result = timeout(patience, ask(&address, known, tls)).await;
+    Look { id, address, result }
+}
+
+async fn ask(
+    address: &str,
+    known: Option<AdminClient<Channel>>,
+    tls: ClientTls,
+) -> Result<(AdminClient<Channel>, Answer), Error> {
     let mut client = match known {
         Some(client) => client,
-        None => connect_admin(&address, &tls).await?,
+        None => connect_admin(address, &tls).await?,
     };
-    let failed = |status| Error::Call {
-        address: address.clone(),
-        source: Box::new(status),
-    };
-    let identity = client
-        .get_identity(GetIdentityRequest {})
-        .await
-        .map_err(failed)?
-        .into_inner();
+    let failed = |status| Error::Call { address: address.to_owned(), source: Box::new(status) };
+    let identity = client.get_identity(GetIdentityRequest {}).await.map_err(failed)?.into_inner();
     let (mut status, mut cluster) = (None, None);
     if identity.joined {
         // A node that can say who it is but no more is there all the same.
-        status = client
-            .get_node_status(GetNodeStatusRequest {})
-            .await
-            .ok()
-            .map(tonic::Response::into_inner);
-        cluster = client
-            .get_cluster(GetClusterRequest {})
-            .await
-            .ok()
-            .map(tonic::Response::into_inner);
+        status = client.get_node_status(GetNodeStatusRequest {}).await.ok().map(tonic::Response::into_inner);
+        cluster = client.get_cluster(GetClusterRequest {}).await.ok().map(tonic::Response::into_inner);
     }
-    Ok(Look {
-        id,
-        address,
-        client,
-        node: NodeView { identity, status },
-        cluster,
-    })
+    Ok((client, Answer { node: NodeView { identity, status }, cluster }))
 }
 
 fn newer(one: Option<GetClusterReply>, other: Option<GetClusterReply>) -> Option<GetClusterReply> {

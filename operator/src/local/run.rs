@@ -1,10 +1,10 @@
 //! `kv-operator local -f FILE`: the loop in the foreground.
 //!
 //! ```text
-//! every 300 ms ──► did the file change? ──► admission ──► spec in force (status.json)
+//! every 100 ms ──► did the file change? ──► admission ──► spec in force (status.json)
 //!       │
 //! SIGCHLD ───────► a round of reconcile ──► status.json, terminal
-//! SIGINT, SIGTERM ► stop all nodes in order ──► exit 0          (a second one: leave)
+//! SIGINT, SIGTERM, SIGHUP ► stop all nodes in order ──► exit 0          (a second one: leave)
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -29,11 +29,16 @@ use crate::platform::local::launch::Programs;
 use crate::platform::local::ports::Preference;
 use crate::platform::local::{self, LocalPlatform, Options, identity, tls};
 use crate::reconcile;
+use crate::reconcile::apply::{Look, chain};
 use crate::reconcile::status::Refused;
 
-const TICK: Duration = Duration::from_millis(300);
-/// How often a cluster that is ready is looked at.
+/// How often the file is looked at; and the cluster, while it comes up.
+const TICK: Duration = Duration::from_millis(100);
+/// How often a cluster is looked at that is ready.
 const CALM: Duration = Duration::from_secs(1);
+/// And one that has not been ready for longer than [`EAGER_FOR`].
+const PATIENT: Duration = Duration::from_millis(500);
+const EAGER_FOR: Duration = Duration::from_secs(10);
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -63,20 +68,24 @@ pub async fn run(arguments: Arguments) -> Result<(), Error> {
         let is_stop = tokio::select! {
             biased;
             () = signals.stop() => true,
-            _ = children.recv() => { operator.last_round = None; false },
+            _ = children.recv() => {
+                operator.last_round = None;
+                false
+            }
             _ = ticks.tick() => false,
         };
         if is_stop {
             break;
         }
-        operator.watch_file()?;
+        let watched = operator.watch_file();
+        operator.judge(watched)?;
         if !operator.is_due() {
             continue;
         }
         tokio::select! {
             biased;
             () = signals.stop() => break,
-            result = operator.round() => result?,
+            result = operator.round() => operator.judge(result)?,
         }
     }
     operator.stop(&mut signals).await
@@ -85,6 +94,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Error> {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -92,6 +102,7 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -99,6 +110,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }
@@ -115,7 +127,9 @@ struct Operator {
     terminal: Terminal,
     refused: Option<Refused>,
     last_round: Option<Instant>,
+    not_ready_since: Option<Instant>,
     told: KvClusterStatus,
+    failure: Option<String>,
 }
 
 impl Operator {
@@ -155,7 +169,9 @@ impl Operator {
             terminal,
             refused: None,
             last_round: None,
+            not_ready_since: None,
             told: KvClusterStatus::default(),
+            failure: None,
         })
     }
 
@@ -193,10 +209,36 @@ impl Operator {
         Ok(())
     }
 
-    /// Whether it is time for a round: at each tick until the cluster is ready, then once a second.
+    /// Whether it is time for a round.
     fn is_due(&self) -> bool {
-        let is_calm = condition::holds(&self.told.conditions, ConditionType::Ready);
-        !is_calm || self.last_round.is_none_or(|last| last.elapsed() >= CALM)
+        let pace = match self.not_ready_since {
+            None => CALM,
+            Some(since) if since.elapsed() > EAGER_FOR => PATIENT,
+            Some(_) => TICK,
+        };
+        self.last_round
+            .is_none_or(|last| last.elapsed() + TICK / 2 >= pace)
+    }
+
+    /// What goes wrong before the first status ends the program; later on it is told once and tried again, since an operator
+    /// that leaves its nodes alone for a full disk helps nobody.
+    fn judge(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+        match result {
+            Ok(()) => {}
+            Err(error) if self.told.observed_generation.is_none() => return Err(error),
+            Err(error) => {
+                let advice = error
+                    .advice()
+                    .map(|advice| format!("; {advice}"))
+                    .unwrap_or_default();
+                let failure = format!("{}{advice}", chain(&error));
+                if self.failure.as_ref() != Some(&failure) {
+                    self.terminal.say(&format!("{failure}; tried again"));
+                    self.failure = Some(failure);
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn round(&mut self) -> Result<(), Error> {
@@ -218,9 +260,16 @@ impl Operator {
         }
         let status = result?;
         self.terminal.status(&self.told, &status, self.dir.root());
+        let is_ready = condition::holds(&status.conditions, ConditionType::Ready);
+        self.not_ready_since = if is_ready {
+            None
+        } else {
+            self.not_ready_since.or_else(|| Some(Instant::now()))
+        };
         self.told = status.clone();
         self.store.set_status(status)?;
         self.platform.trim_logs();
+        self.failure = None;
         Ok(())
     }
 
@@ -249,7 +298,7 @@ impl Operator {
             });
         }
         if let Some(object) = self.store.get().cloned() {
-            let after = status::look(&self.dir, &object).await?;
+            let after = status::look(&self.dir, &object, Look::Untended).await?;
             self.store.set_status(after)?;
         }
         self.terminal.say(&format!(

@@ -13,6 +13,7 @@ use crate::dataplane::AdminClients;
 use crate::platform::local::dir::Dir;
 use crate::platform::local::{self, LocalPlatform, tls};
 use crate::reconcile;
+use crate::reconcile::apply::Look;
 
 /// How it is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -31,7 +32,12 @@ pub enum Format {
 /// There is no cluster in the directory.
 pub async fn status(dir: &Path, format: Format) -> Result<String, Error> {
     let (dir, mut object) = open(dir)?;
-    object.status = Some(look(&dir, &object).await?);
+    let tended = if dir.is_tended() {
+        Look::Tended
+    } else {
+        Look::Untended
+    };
+    object.status = Some(look(&dir, &object, tended).await?);
     match format {
         Format::Json => serde_json::to_string_pretty(&object)
             .map(|text| text + "\n")
@@ -57,11 +63,15 @@ pub(super) fn open(root: &Path) -> Result<(Dir, KvCluster), Error> {
 }
 
 /// What is the case now.
-pub(super) async fn look(dir: &Dir, object: &KvCluster) -> Result<KvClusterStatus, Error> {
+pub(super) async fn look(
+    dir: &Dir,
+    object: &KvCluster,
+    look: Look,
+) -> Result<KvClusterStatus, Error> {
     let mut platform = LocalPlatform::reader(dir.clone());
-    let mut dataplane = AdminClients::new(tls::operator_paths(dir));
+    let mut dataplane = AdminClients::patient(tls::operator_paths(dir));
     let now = seconds(Timestamp::now());
-    Ok(reconcile::look(&mut platform, &mut dataplane, object, now).await?)
+    Ok(reconcile::look(&mut platform, &mut dataplane, object, look, now).await?)
 }
 
 fn table(object: &KvCluster) -> String {

@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use super::object::Store;
 use super::shutdown::{self, GRACE, Progress};
 use super::{Error, status};
+use crate::platform::local;
 use crate::platform::local::LocalPlatform;
 use crate::platform::local::dir::{Dir, Lock};
 use crate::platform::local::process::Process;
-use crate::platform::local::{self};
+use crate::reconcile::apply::Look;
 
 /// Beyond what each node may take.
 const SLACK: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ pub async fn stop(root: &Path, report: impl FnMut(Progress)) -> Result<(), Error
     // What the operator left, if there was one.
     let mut platform = LocalPlatform::reader(dir.clone());
     shutdown::stop_all(&mut platform, GRACE, report).await?;
-    let after = status::look(&dir, &object).await?;
+    let after = status::look(&dir, &object, Look::Untended).await?;
     Store::open(dir)?.set_status(after)?;
     drop(lock);
     Ok(())

@@ -1,6 +1,6 @@
 //! What a person sees: lines as things happen, and in a terminal a spinner below them that says what is waited for.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,8 @@ impl Terminal {
     /// A line.
     pub fn say(&self, line: &str) {
         match &self.spinner {
-            Some(spinner) => spinner.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(spinner) => spinner.suspend(|| print(line)),
+            None => print(line),
         }
     }
 
@@ -170,6 +170,11 @@ impl Default for Terminal {
     }
 }
 
+/// A terminal that is gone must not end an operator that is about to stop its nodes.
+fn print(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
 fn span(time: Duration) -> String {
     if time < Duration::from_secs(1) {
         format!("{} ms", time.as_millis())
@@ -202,12 +207,10 @@ With the AWS CLI:
   aws dynamodb put-item --table-name rides --item '{{"id": {{"S": "1"}}, "city": {{"S": "Paris"}}}}'
   aws dynamodb get-item --table-name rides --key '{{"id": {{"S": "1"}}}}' --consistent-read
 With curl, once the table is there:
-  curl -s {url} -H 'Content-Type: application/x-amz-json-1.0' -H 'X-Amz-Target: DynamoDB_20120810.PutItem' \
-    -H 'Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=x' \
-    -d '{{"TableName": "rides", "Item": {{"id": {{"S": "2"}}, "city": {{"S": "Oslo"}}}}}}'
-  curl -s {url} -H 'Content-Type: application/x-amz-json-1.0' -H 'X-Amz-Target: DynamoDB_20120810.GetItem' \
-    -H 'Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=x' \
-    -d '{{"TableName": "rides", "Key": {{"id": {{"S": "2"}}}}, "ConsistentRead": true}}'
+  curl -s {url} --user x:x --aws-sigv4 aws:amz:us-east-1:dynamodb -H 'Content-Type: application/x-amz-json-1.0' \
+    -H 'X-Amz-Target: DynamoDB_20120810.PutItem' -d '{{"TableName": "rides", "Item": {{"id": {{"S": "2"}}, "city": {{"S": "Oslo"}}}}}}'
+  curl -s {url} --user x:x --aws-sigv4 aws:amz:us-east-1:dynamodb -H 'Content-Type: application/x-amz-json-1.0' \
+    -H 'X-Amz-Target: DynamoDB_20120810.GetItem' -d '{{"TableName": "rides", "Key": {{"id": {{"S": "2"}}}}, "ConsistentRead": true}}'
 
 Status: kv-operator local status --dir {dir}
 Ctrl-C stops all nodes; their data stay in {dir}

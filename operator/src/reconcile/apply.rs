@@ -8,23 +8,32 @@ use crate::platform::{Action, Platform};
 #[derive(Debug, Default)]
 pub struct Applied {
     failures: Vec<String>,
-    is_look: bool,
+    look: Option<Look>,
+}
+
+/// Who only looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// An operator is at work besides.
+    Tended,
+    /// Nobody starts what is down.
+    Untended,
 }
 
 impl Applied {
     /// For a look that changes nothing.
     #[must_use]
-    pub fn nothing() -> Self {
+    pub const fn nothing(look: Look) -> Self {
         Self {
             failures: Vec::new(),
-            is_look: true,
+            look: Some(look),
         }
     }
 
-    /// Whether nothing was to be done, whatever was planned.
+    /// Set if nothing was to be done, whatever was planned.
     #[must_use]
-    pub const fn is_look(&self) -> bool {
-        self.is_look
+    pub const fn look(&self) -> Option<Look> {
+        self.look
     }
 
     /// What went wrong, each with its causes.

@@ -70,6 +70,7 @@ pub async fn look<P: Platform, D: DataPlane>(
     platform: &mut P,
     dataplane: &mut D,
     object: &KvCluster,
+    look: apply::Look,
     now: Timestamp,
 ) -> Result<KvClusterStatus, Error<P::Error>> {
     let observed = observe::observe(platform, dataplane)
@@ -77,7 +78,7 @@ pub async fn look<P: Platform, D: DataPlane>(
         .map_err(Error::Observe)?;
     let cluster = validate::validate(object)?;
     let plan = plan::plan(&cluster, &observed);
-    let applied = apply::Applied::nothing();
+    let applied = apply::Applied::nothing(look);
     let inputs = status::Inputs {
         object,
         observed: &observed,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kv_ring::NodeId;
 
-use super::apply::Applied;
+use super::apply::{Applied, Look};
 use super::observe::Observed;
 use super::plan::Plan;
 use crate::crd::condition::{self, ConditionType, Reason, Verdict};
@@ -189,6 +189,7 @@ impl Facts<'_> {
 fn verdicts(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Vec<Verdict> {
     let ready = ready(inputs, facts);
     let progressing = progressing(inputs, &ready, before);
+    let degraded = degraded(inputs, facts, before);
     let lost = match &inputs.plan.get().blocked {
         Some(Blocked::DataLost { cluster_id }) => Verdict::yes(
             ConditionType::DataLost,
@@ -200,7 +201,7 @@ fn verdicts(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Vec
         ),
         _ => Verdict::no(ConditionType::DataLost, Reason::DataPresent, ""),
     };
-    vec![ready, progressing, degraded(inputs, facts), lost]
+    vec![ready, progressing, degraded, lost]
 }
 
 fn ready(inputs: &Inputs<'_>, facts: &Facts<'_>) -> Verdict {
@@ -223,7 +224,7 @@ fn ready(inputs: &Inputs<'_>, facts: &Facts<'_>) -> Verdict {
             "nothing is started; see the other conditions",
         );
     }
-    if inputs.applied.is_look() && all_down && !facts.nodes.is_empty() {
+    if inputs.applied.look() == Some(Look::Untended) && all_down && !facts.nodes.is_empty() {
         return Verdict::no(Ready, Reason::Stopped, "no node runs");
     }
     if !joined && !identity.is_some_and(|identity| identity.is_formed) {
@@ -265,6 +266,16 @@ fn progressing(inputs: &Inputs<'_>, ready: &Verdict, before: &[Condition]) -> Ve
     if let Some(refused) = inputs.refused {
         return Verdict::no(Progressing, refused.reason, &refused.message);
     }
+    if inputs.applied.look().is_some()
+        && let Some(kept) = keep(
+            before,
+            Progressing,
+            &[Reason::InvalidSpec, Reason::ChangeNotSupported],
+        )
+    {
+        // Only the operator that watches the file knows whether that has changed.
+        return kept;
+    }
     if inputs.plan.get().blocked.is_some() {
         return Verdict::no(
             Progressing,
@@ -289,7 +300,7 @@ fn progressing(inputs: &Inputs<'_>, ready: &Verdict, before: &[Condition]) -> Ve
     Verdict::yes(Progressing, Reason::Creating, &ready.message)
 }
 
-fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>) -> Verdict {
+fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Verdict {
     use ConditionType::Degraded;
     let Inputs {
         observed,
@@ -329,6 +340,9 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>) -> Verdict {
             return Verdict::yes(Degraded, reason, messages.join("; "));
         }
     }
+    if let Some(verdict) = down_at_a_look(inputs, facts, before) {
+        return verdict;
+    }
     let silent = facts.names(NodeState::Unresponsive);
     if !silent.is_empty() {
         let message = format!(
@@ -357,7 +371,47 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>) -> Verdict {
             format!("{failure}; tried again"),
         );
     }
-    Verdict::no(Degraded, Reason::AllNodesUp, "")
+    Verdict::no(Degraded, Reason::AsExpected, "")
+}
+
+/// What who only looks can say of nodes that are down: why, the operator knows and has written.
+fn down_at_a_look(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Option<Verdict> {
+    let look = inputs.applied.look()?;
+    let down = facts.names(NodeState::Down);
+    let is_stopped = look == Look::Untended && down.len() == facts.nodes.len();
+    if down.is_empty() || is_stopped {
+        return None;
+    }
+    let names = down.join(", ");
+    let reasons = [Reason::NodesDown, Reason::CannotStart];
+    Some(match look {
+        Look::Tended => keep(before, ConditionType::Degraded, &reasons).unwrap_or_else(|| {
+            Verdict::yes(
+                ConditionType::Degraded,
+                Reason::NodesDown,
+                format!("{names} is down"),
+            )
+        }),
+        Look::Untended => {
+            let message = format!("{names} is down, and no operator is at work to start it again");
+            Verdict::yes(ConditionType::Degraded, Reason::NodesDown, message)
+        }
+    })
+}
+
+/// The condition before, if it had one of these reasons.
+fn keep(before: &[Condition], type_: ConditionType, reasons: &[Reason]) -> Option<Verdict> {
+    let condition = condition::find(before, type_)?;
+    let reason = *reasons
+        .iter()
+        .find(|reason| reason.to_string() == condition.reason)?;
+    let holds = condition.status == "True";
+    Some(Verdict {
+        type_,
+        holds,
+        reason,
+        message: condition.message.clone(),
+    })
 }
 
 fn name_of(nodes: &BTreeMap<NodeId, NodeObject>, id: NodeId) -> String {

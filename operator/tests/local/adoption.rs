@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use kv_operator::crd::condition::{self, ConditionType};
 use kv_operator::platform::local::process::Process;
 use rustix::process::Signal;
 
@@ -17,6 +18,13 @@ fn a_killed_operator_leaves_its_nodes_and_the_next_takes_them_over() {
     assert!([1, 2, 3].into_iter().all(|id| cluster.is_alive(id)));
     send(pids[1], Signal::KILL);
     eventually("the node is gone", || (!cluster.is_alive(2)).then_some(()));
+    let looked = cluster.looked();
+    let degraded =
+        condition::find(&looked.conditions, ConditionType::Degraded).expect("a condition");
+    assert_eq!(
+        degraded.message,
+        "rides-2 is down, and no operator is at work to start it again"
+    );
 
     cluster.start();
     cluster.hears(&format!(

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use kv_operator::crd::condition::ConditionType;
+use kv_operator::crd::condition::{self, ConditionType};
 use kv_operator::local::shutdown::{self, Progress};
 use kv_operator::platform::local::LocalPlatform;
 use kv_operator::platform::local::dir::Dir;
@@ -45,10 +45,17 @@ fn a_node_that_dies_is_started_again_with_back_off_and_its_last_words_are_told()
         "{message}"
     );
     cluster.waits_for(ConditionType::Ready, "False", "NodesNotUp");
+    let looked = cluster.looked();
+    let degraded =
+        condition::find(&looked.conditions, ConditionType::Degraded).expect("a condition");
+    assert!(
+        degraded.status == "True" && degraded.message.contains("rides-2 ended: exit status: 76"),
+        "{degraded:?}"
+    );
     cluster.waits_for(ConditionType::Progressing, "False", "UpToDate");
     fs::remove_file(cluster.node_file(2, "fail")).expect("removed");
     cluster.is_ready();
-    cluster.waits_for(ConditionType::Degraded, "False", "AllNodesUp");
+    cluster.waits_for(ConditionType::Degraded, "False", "AsExpected");
     cluster.stops();
 }
 

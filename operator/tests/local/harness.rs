@@ -130,6 +130,13 @@ impl Cluster {
         self.object()?.status
     }
 
+    /// The status that `kv-operator local status` prints: it looks for itself.
+    pub fn looked(&self) -> KvClusterStatus {
+        let output = operator(&["status", "-o", "json"], &self.dir());
+        let object: KvCluster = serde_json::from_slice(&output.stdout).expect("JSON");
+        object.status.expect("a status")
+    }
+
     /// Waits for a condition with this status and reason; answers its message.
     pub fn waits_for(&self, type_: ConditionType, status: &str, reason: &str) -> String {
         eventually(&format!("{type_} {status} {reason}"), || {

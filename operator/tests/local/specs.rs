@@ -1,6 +1,6 @@
 //! Saving the file is `kubectl apply`: a mistake is told with its line, and the running cluster stays as it is.
 
-use kv_operator::crd::condition::ConditionType;
+use kv_operator::crd::condition::{self, ConditionType};
 
 use crate::harness::{Cluster, stderr};
 
@@ -22,6 +22,13 @@ fn mistakes_and_changes_that_are_not_supported_leave_the_cluster_alone() {
     );
     cluster.hears(&format!("{file}:6: spec.nodes: must be at least 1, got 0"));
     cluster.hears("the cluster stays as it is");
+    let looked = cluster.looked();
+    let progressing =
+        condition::find(&looked.conditions, ConditionType::Progressing).expect("a condition");
+    assert_eq!(
+        (progressing.reason.as_str(), looked.nodes_up),
+        ("InvalidSpec", 3)
+    );
 
     cluster.write_spec("spec:\n  nodes: 3\n  replicas: 3\n");
     cluster.hears(&format!("{file}:7: spec: unknown field `replicas`"));

@@ -1,5 +1,6 @@
 //! `sim --seed N [--trace]` runs one seed of the simulation; `sim --soak` goes on until it is stopped or something is broken.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,7 +32,10 @@ fn main() -> ExitCode {
         let Outcome { counts, digest, text, failure, .. } = run(Options { seed, with_text: trace });
         total.add(&counts);
         if let Some(text) = text {
-            print!("{text}");
+            // A reader that has seen enough closes the pipe.
+            if std::io::stdout().write_all(text.as_bytes()).is_err() {
+                return ExitCode::FAILURE;
+            }
         }
         if let Some(why) = failure {
             println!("seed {seed}: {why}\nreplay it with: make sim SEED={seed}");

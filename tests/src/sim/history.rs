@@ -10,7 +10,7 @@ pub enum Op {
     Put { tag: u64 },
     /// The same, if there is none.
     PutIfAbsent { tag: u64 },
-    /// The same, if the item there has the tag `expected`.
+    /// The same, if the item there has the tag `expected`; what an `Add` made has none.
     PutIfTag { tag: u64, expected: u64 },
     /// Add to the item's count; makes (0, `delta`) of none.
     Add { delta: u64 },
@@ -50,7 +50,7 @@ impl Op {
         match self {
             Op::Put { tag } => Some(Some((tag, 0))),
             Op::PutIfAbsent { tag } => item.is_none().then_some(Some((tag, 0))),
-            Op::PutIfTag { tag, expected } => item.is_some_and(|(t, _)| t == expected).then_some(Some((tag, 0))),
+            Op::PutIfTag { tag, expected } => item.is_some_and(|(t, _)| t == expected && t > 0).then_some(Some((tag, 0))),
             Op::Add { delta } => {
                 let (tag, count) = item.unwrap_or((0, 0));
                 Some(Some((tag, count + delta)))

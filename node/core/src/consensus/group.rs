@@ -355,6 +355,11 @@ impl Group {
         Some(work)
     }
 
+    /// Takes no ready before [`Group::installed`]: the state that the group begins with is on its way to the engine.
+    pub fn await_installation(&mut self) {
+        self.installing = true;
+    }
+
     /// The installation of a snapshot has ended; its append is numbered `append`.
     pub fn installed(&mut self, append: u64) {
         self.installing = false;

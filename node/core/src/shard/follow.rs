@@ -69,7 +69,11 @@ impl Shard {
                 continue;
             }
             let Some(replica) = group.replica_on(me) else { continue };
-            self.settle(group, replica);
+            // Before this start is registered the view may be older than what an earlier start knew: a replica that was here and
+            // is gone with its group would be made a second time, under an id that has voted.
+            if self.registered {
+                self.settle(group, replica);
+            }
         }
         let gone: Vec<GroupId> = self
             .replicas
@@ -132,10 +136,10 @@ impl Shard {
         self.out.push(Output::Install { group: GroupId::META, stage: 0, clear: content(&replica), batch });
         self.begin_metadata(replica, state, false);
         let hard_state = raft::eraftpb::HardState { term: 1, commit: 1, ..Default::default() };
-        self.writes.push(LogWrite { replica: name, reset: Some((1, 1)), hard_state: Some(hard_state), ..Default::default() });
-        self.sync = true;
-        self.publish_own_metadata();
         if let Some(replica) = self.replicas.get_mut(&GroupId::META) {
+            // The log begins only when the state is durable: a log without its state would be a metadata group that is lost.
+            replica.installing = Some(LogWrite { replica: name, reset: Some((1, 1)), hard_state: Some(hard_state), ..Default::default() });
+            replica.group.await_installation();
             replica.group.campaign();
         }
     }

@@ -41,7 +41,7 @@ pub(super) struct Replica {
     pub machine: Machine,
     eager: u32,
     /// A snapshot's append that waits for the installation: the log write.
-    installing: Option<LogWrite>,
+    pub(super) installing: Option<LogWrite>,
     was_leader: bool,
     had_lease: bool,
 }

@@ -122,6 +122,14 @@ impl Dir {
         Ok(Lock { _file: file })
     }
 
+    /// Whether an operator seems to be at work here, for who must not disturb it by trying the lock.
+    #[must_use]
+    pub fn is_tended(&self) -> bool {
+        self.holder()
+            .and_then(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok())
+            .is_some_and(|name| name.trim() == "kv-operator")
+    }
+
     /// The pid that the holder of the lock wrote; means something only while the lock is held.
     #[must_use]
     pub fn holder(&self) -> Option<u32> {
