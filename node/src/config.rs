@@ -85,7 +85,10 @@ pub struct AccessKey {
 
 impl std::fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccessKey").field("id", &self.id).field("account", &self.account).finish_non_exhaustive()
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,18 +101,38 @@ pub fn default_account() -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{}:{}: {source}", path.display(), source.line())]
-    Parse { path: PathBuf, source: serde_json::Error },
+    Parse {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
     #[error("{}: {problem}", path.display())]
-    Invalid { path: PathBuf, problem: &'static str },
+    Invalid {
+        path: PathBuf,
+        problem: &'static str,
+    },
 }
 
 impl NodeConfig {
     pub fn read(path: &Path) -> Result<NodeConfig, Error> {
-        let text = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        let config: NodeConfig = serde_json::from_slice(&text).map_err(|source| Error::Parse { path: path.into(), source })?;
-        let invalid = |problem| Err(Error::Invalid { path: path.into(), problem });
+        let text = std::fs::read(path).map_err(|source| Error::Read {
+            path: path.into(),
+            source,
+        })?;
+        let config: NodeConfig = serde_json::from_slice(&text).map_err(|source| Error::Parse {
+            path: path.into(),
+            source,
+        })?;
+        let invalid = |problem| {
+            Err(Error::Invalid {
+                path: path.into(),
+                problem,
+            })
+        };
         if config.node_id == 0 {
             return invalid("nodeId: ids count from 1");
         }

@@ -9,7 +9,8 @@ use kv_core::meta::wire::{Change, MetaRefusal, ReserveNode};
 use kv_core::meta::{MetaState, View};
 use kv_core::shard::Input;
 use kv_proto::admin::{
-    self, BootstrapReply, BootstrapRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply, ReserveNodeReply, ReserveNodeRequest,
+    self, BootstrapReply, BootstrapRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
+    ReserveNodeReply, ReserveNodeRequest,
 };
 use tokio::sync::oneshot;
 
@@ -37,7 +38,11 @@ pub struct NodeControl {
 impl NodeControl {
     fn joined(&self) -> Result<Arc<View>, ControlError> {
         let view = self.mailboxes.view();
-        if view.state.is_known() { Ok(view) } else { Err(ControlError::NotJoined) }
+        if view.state.is_known() {
+            Ok(view)
+        } else {
+            Err(ControlError::NotJoined)
+        }
     }
 
     /// Why the node is not ready, if it isn't.
@@ -61,16 +66,24 @@ fn first_state(request: BootstrapRequest) -> Result<MetaState, ControlError> {
     }
     let replicas = request.replication_factor as usize;
     if replicas == 0 || replicas > request.nodes.len() {
-        return invalid("replication_factor", "must be from 1 to the number of nodes");
+        return invalid(
+            "replication_factor",
+            "must be from 1 to the number of nodes",
+        );
     }
     let mut nodes = Vec::with_capacity(request.nodes.len());
     for node in request.nodes {
         let mut tokens = Vec::with_capacity(node.tokens.len());
         for token in &node.tokens {
-            let Ok(token) = token.parse::<kv_ring::Token>() else { return invalid("nodes.tokens", "a token is 32 hex digits") };
+            let Ok(token) = token.parse::<kv_ring::Token>() else {
+                return invalid("nodes.tokens", "a token is 32 hex digits");
+            };
             tokens.push(bytes::Bytes::copy_from_slice(&token.0.to_be_bytes()));
         }
-        let address = |network: &str, address: String| Address { network: network.to_owned(), address };
+        let address = |network: &str, address: String| Address {
+            network: network.to_owned(),
+            address,
+        };
         nodes.push(NodeRecord {
             id: node.id,
             name: node.name,
@@ -78,13 +91,22 @@ fn first_state(request: BootstrapRequest) -> Result<MetaState, ControlError> {
             host: node.host,
             weight: node.weight.max(1),
             state: NodeState::Joining as i32,
-            addresses: vec![address("peer", node.peer_address), address("dynamo", node.dynamo_address), address("kv", node.kv_address)],
+            addresses: vec![
+                address("peer", node.peer_address),
+                address("dynamo", node.dynamo_address),
+                address("kv", node.kv_address),
+            ],
             tokens,
             incarnation: 0,
             nonce: 0,
         });
     }
-    let state = MetaState::bootstrap(request.cluster_id, nodes, request.replication_factor, request.partitions_per_table);
+    let state = MetaState::bootstrap(
+        request.cluster_id,
+        nodes,
+        request.replication_factor,
+        request.partitions_per_table,
+    );
     match state.ring() {
         Ok(ring) if !ring.placement(kv_ring::Token(0), replicas).is_empty() => Ok(state),
         Ok(_) => invalid("nodes.tokens", "no node has a token"),
@@ -93,7 +115,14 @@ fn first_state(request: BootstrapRequest) -> Result<MetaState, ControlError> {
 }
 
 fn node_of(record: &NodeRecord, share: f64) -> admin::Node {
-    let address = |network: &str| record.addresses.iter().find(|a| a.network == network).map(|a| a.address.clone()).unwrap_or_default();
+    let address = |network: &str| {
+        record
+            .addresses
+            .iter()
+            .find(|a| a.network == network)
+            .map(|a| a.address.clone())
+            .unwrap_or_default()
+    };
     let state = match record.state() {
         NodeState::Joining => "Joining",
         NodeState::Up => "Up",
@@ -132,7 +161,9 @@ impl Control for NodeControl {
 
     async fn bootstrap(&self, request: BootstrapRequest) -> Result<BootstrapReply, ControlError> {
         if request.cluster_id != self.cluster_id {
-            return Err(ControlError::Conflict { what: "the cluster id" });
+            return Err(ControlError::Conflict {
+                what: "the cluster id",
+            });
         }
         if self.mailboxes.view().state.is_known() {
             // The same call again: the cluster is there.
@@ -140,18 +171,30 @@ impl Control for NodeControl {
         }
         let first = request.nodes.iter().map(|n| n.id).min();
         if first != Some(self.node.0) {
-            return Err(ControlError::Invalid { field: "nodes", problem: "bootstrap is called on the node with the lowest id" });
+            return Err(ControlError::Invalid {
+                field: "nodes",
+                problem: "bootstrap is called on the node with the lowest id",
+            });
         }
         let state = first_state(request)?;
         let event = Event::Input(Input::Bootstrap(Box::new(state)));
-        self.mailboxes.to_shard(0, event).map_err(|_| ControlError::Timeout)?;
-        if self.mailboxes.wait_for(1, Instant::now() + BOOTSTRAP).await { Ok(BootstrapReply {}) } else { Err(ControlError::Timeout) }
+        self.mailboxes
+            .to_shard(0, event)
+            .map_err(|_| ControlError::Timeout)?;
+        if self.mailboxes.wait_for(1, Instant::now() + BOOTSTRAP).await {
+            Ok(BootstrapReply {})
+        } else {
+            Err(ControlError::Timeout)
+        }
     }
 
     async fn cluster(&self) -> Result<GetClusterReply, ControlError> {
         let view = self.joined()?;
         let state = &view.state;
-        let shares = state.ring().map(|ring| kv_ring::shares(&ring)).unwrap_or_default();
+        let shares = state
+            .ring()
+            .map(|ring| kv_ring::shares(&ring))
+            .unwrap_or_default();
         let share = |id: u64| shares.get(&NodeId(id)).copied().unwrap_or(0.0);
         Ok(GetClusterReply {
             cluster_id: state.cluster.cluster_id.clone(),
@@ -159,7 +202,11 @@ impl Control for NodeControl {
             revision: state.revision(),
             ring_epoch: state.cluster.ring_epoch,
             replication_factor: state.cluster.replication_factor,
-            nodes: state.nodes.values().map(|n| node_of(n, share(n.id))).collect(),
+            nodes: state
+                .nodes
+                .values()
+                .map(|n| node_of(n, share(n.id)))
+                .collect(),
             meta_leader: view.meta_leader.map_or(0, |n| n.0),
             tables: state.tables.len() as u64,
             partitions: view.routes().count() as u64,
@@ -184,24 +231,52 @@ impl Control for NodeControl {
             disk_total_bytes: space.map_or(0, |s| s.total),
             writes_refused: self.mailboxes.refuses_writes(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            certificate_fingerprint: fingerprint.as_ref().map(|f| f.certificate.clone()).unwrap_or_default(),
+            certificate_fingerprint: fingerprint
+                .as_ref()
+                .map(|f| f.certificate.clone())
+                .unwrap_or_default(),
             ca_fingerprint: fingerprint.map(|f| f.ca).unwrap_or_default(),
         })
     }
 
-    async fn reserve_node(&self, request: ReserveNodeRequest) -> Result<ReserveNodeReply, ControlError> {
+    async fn reserve_node(
+        &self,
+        request: ReserveNodeRequest,
+    ) -> Result<ReserveNodeReply, ControlError> {
         self.joined()?;
         if request.object_name.is_empty() || request.object_name.len() > 253 {
-            return Err(ControlError::Invalid { field: "object_name", problem: "is 1 to 253 bytes long" });
+            return Err(ControlError::Invalid {
+                field: "object_name",
+                problem: "is 1 to 253 bytes long",
+            });
         }
         let (reply, answer) = oneshot::channel();
         let deadline_us = self.mailboxes.clock.now().mono_us + ANSWER.as_micros() as u64;
-        let change = Change::ReserveNode(ReserveNode { name: request.object_name });
-        self.mailboxes.to_shard(0, Event::Meta { change, deadline_us, reply }).map_err(|_| ControlError::Timeout)?;
-        let outcome = answer.await.map_err(|_| ControlError::ShuttingDown)?.map_err(|_| ControlError::Timeout)?;
+        let change = Change::ReserveNode(ReserveNode {
+            name: request.object_name,
+        });
+        self.mailboxes
+            .to_shard(
+                0,
+                Event::Meta {
+                    change,
+                    deadline_us,
+                    reply,
+                },
+            )
+            .map_err(|_| ControlError::Timeout)?;
+        let outcome = answer
+            .await
+            .map_err(|_| ControlError::ShuttingDown)?
+            .map_err(|_| ControlError::Timeout)?;
         match outcome.refusal() {
-            MetaRefusal::None => Ok(ReserveNodeReply { node_id: outcome.value }),
-            _ => Err(ControlError::Invalid { field: "object_name", problem: "the cluster has as many nodes as it can" }),
+            MetaRefusal::None => Ok(ReserveNodeReply {
+                node_id: outcome.value,
+            }),
+            _ => Err(ControlError::Invalid {
+                field: "object_name",
+                problem: "the cluster has as many nodes as it can",
+            }),
         }
     }
 }

@@ -24,7 +24,10 @@ use crate::dynamo;
 use crate::exit::ExitStatus;
 use crate::runtime::mailbox::{Event, Mailboxes};
 use crate::runtime::{self, FatalError, Network, NoNetwork, Prepared, Runtime, deliver};
-use crate::storage::{DataDir, EngineLog, LogConfig, OpenError, RocksConfig, RocksStore, SpaceConfig, SpaceMonitor, WriteMode};
+use crate::storage::{
+    DataDir, EngineLog, LogConfig, OpenError, RocksConfig, RocksStore, SpaceConfig, SpaceMonitor,
+    WriteMode,
+};
 use crate::telemetry::{Metrics, NodeMetrics, Telemetry};
 use crate::transport::{self, Admission, Inbound, Lane, TlsFiles, Transport};
 
@@ -43,7 +46,10 @@ pub struct Failure {
 
 impl Failure {
     fn new(status: ExitStatus, message: impl std::fmt::Display) -> Failure {
-        Failure { status, message: message.to_string() }
+        Failure {
+            status,
+            message: message.to_string(),
+        }
     }
 }
 
@@ -52,7 +58,9 @@ impl From<OpenError> for Failure {
         let status = match &error {
             OpenError::Locked(_) => ExitStatus::InUse,
             OpenError::Permission(_) => ExitStatus::CantCreate,
-            OpenError::OtherCluster { .. } | OpenError::OtherNode { .. } | OpenError::NewerFormat { .. } => ExitStatus::WrongIdentity,
+            OpenError::OtherCluster { .. }
+            | OpenError::OtherNode { .. }
+            | OpenError::NewerFormat { .. } => ExitStatus::WrongIdentity,
             OpenError::DamagedIdentity(_) | OpenError::LostIdentity(_) => ExitStatus::Corrupt,
             OpenError::Full(_) => ExitStatus::DiskFull,
             OpenError::Io { source, .. } => ExitStatus::of_io(source),
@@ -102,8 +110,17 @@ impl Disk {
     fn open(dir: DataDir) -> Result<Disk, Failure> {
         let space = SpaceMonitor::open(dir.path(), SpaceConfig::default())?;
         let log: Arc<dyn LogStore> = Arc::new(EngineLog::open(dir.log(), &LogConfig::default())?);
-        let store: Arc<dyn Store> = Arc::new(RocksStore::open(dir.engine(), dir.staging(), &RocksConfig::default())?);
-        Ok(Disk { dir, store, log, space: Arc::new(space) })
+        let store: Arc<dyn Store> = Arc::new(RocksStore::open(
+            dir.engine(),
+            dir.staging(),
+            &RocksConfig::default(),
+        )?);
+        Ok(Disk {
+            dir,
+            store,
+            log,
+            space: Arc::new(space),
+        })
     }
 }
 
@@ -169,7 +186,9 @@ impl Inbound for Ear {
         let view = self.mailboxes.view.load();
         match view.node(from) {
             Some(node) if node.state() == NodeState::Removed => Admission::Removed,
-            Some(node) if incarnation < node.incarnation => Admission::LowerIncarnation { known: node.incarnation },
+            Some(node) if incarnation < node.incarnation => Admission::LowerIncarnation {
+                known: node.incarnation,
+            },
             _ => Admission::Ok,
         }
     }
@@ -181,7 +200,11 @@ struct MemoryDir(PathBuf);
 
 impl MemoryDir {
     fn new() -> std::io::Result<MemoryDir> {
-        let base = ["/dev/shm"].into_iter().map(PathBuf::from).find(|dir| dir.is_dir()).unwrap_or_else(std::env::temp_dir);
+        let base = ["/dev/shm"]
+            .into_iter()
+            .map(PathBuf::from)
+            .find(|dir| dir.is_dir())
+            .unwrap_or_else(std::env::temp_dir);
         let dir = base.join(format!("ringkv-dev-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&dir)?;
         Ok(MemoryDir(dir))
@@ -211,15 +234,29 @@ fn shards() -> u32 {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| Failure::new(ExitStatus::of_listen(&error), format!("can't listen on {address}: {error}")))
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::new(
+            ExitStatus::of_listen(&error),
+            format!("can't listen on {address}: {error}"),
+        )
+    })
 }
 
 fn keys_of(keys: &[AccessKey]) -> Vec<dynamo::AccessKey> {
-    keys.iter().map(|k| dynamo::AccessKey { id: k.id.clone(), secret: k.secret.clone(), account: k.account.clone() }).collect()
+    keys.iter()
+        .map(|k| dynamo::AccessKey {
+            id: k.id.clone(),
+            secret: k.secret.clone(),
+            account: k.account.clone(),
+        })
+        .collect()
 }
 
 /// Opens the directory under an identity, in a new incarnation.
-fn open_dir(path: PathBuf, identity: Option<(Uuid, u64)>) -> Result<(DataDir, Uuid, u64, u64, u64), Failure> {
+fn open_dir(
+    path: PathBuf,
+    identity: Option<(Uuid, u64)>,
+) -> Result<(DataDir, Uuid, u64, u64, u64), Failure> {
     let mut dir = DataDir::open(path, identity)?;
     let (cluster, node) = match (dir.identity(), identity) {
         (Some(found), _) => (found.cluster, found.node),
@@ -237,18 +274,41 @@ impl Node {
     pub async fn dev(config: DevConfig) -> Result<Node, Failure> {
         let memory_dir = match &config.data_dir {
             Some(_) => None,
-            None => Some(MemoryDir::new().map_err(|e| Failure::new(ExitStatus::of_io(&e), format!("no directory in memory: {e}")))?),
+            None => Some(MemoryDir::new().map_err(|e| {
+                Failure::new(
+                    ExitStatus::of_io(&e),
+                    format!("no directory in memory: {e}"),
+                )
+            })?),
         };
-        let path = config.data_dir.clone().or_else(|| memory_dir.as_ref().map(|d| d.0.clone())).unwrap_or_default();
+        let path = config
+            .data_dir
+            .clone()
+            .or_else(|| memory_dir.as_ref().map(|d| d.0.clone()))
+            .unwrap_or_default();
         let listener = listen(config.listen).await?;
         let (dir, cluster, node, incarnation, nonce) = open_dir(path, None)?;
         let fresh = !dir.engine().exists();
         let disk = Disk::open(dir)?;
-        let runtime_config = runtime::Config { node: NodeId(node), shards: 1, seed: nonce, incarnation, nonce, seeds: vec![NodeId(node)] };
+        let runtime_config = runtime::Config {
+            node: NodeId(node),
+            shards: 1,
+            seed: nonce,
+            incarnation,
+            nonce,
+            seeds: vec![NodeId(node)],
+        };
         let prepared = Prepared::new(&runtime_config);
-        let Disk { dir, store, log, space } = disk;
+        let Disk {
+            dir,
+            store,
+            log,
+            space,
+        } = disk;
         let known = !log.recover()?.is_empty();
-        let runtime = prepared.start(&runtime_config, store, log, Arc::new(NoNetwork), on_fatal()).map_err(start_failure)?;
+        let runtime = prepared
+            .start(&runtime_config, store, log, Arc::new(NoNetwork), on_fatal())
+            .map_err(start_failure)?;
         if fresh || !known {
             let own = NodeRecord {
                 id: node,
@@ -256,16 +316,43 @@ impl Node {
                 zone: "dev".into(),
                 host: "localhost".into(),
                 weight: 1,
-                tokens: vec![Bytes::copy_from_slice(&u128::from(FIRST_TOKEN).to_be_bytes())],
+                tokens: vec![Bytes::copy_from_slice(
+                    &u128::from(FIRST_TOKEN).to_be_bytes(),
+                )],
                 ..Default::default()
             };
             let state = MetaState::bootstrap(cluster.to_string(), vec![own], 1, 1);
             let event = Event::Input(Input::Bootstrap(Box::new(state)));
-            runtime.mailboxes.to_shard(0, event).map_err(|e| Failure::new(ExitStatus::Internal, e))?;
+            runtime
+                .mailboxes
+                .to_shard(0, event)
+                .map_err(|e| Failure::new(ExitStatus::Internal, e))?;
         }
-        let control = Arc::new(NodeControl { cluster_id: cluster.to_string(), node: NodeId(node), incarnation, mailboxes: runtime.mailboxes.clone(), space, transport: OnceLock::new() });
-        let parts = Parts { runtime, control, transport: None, dir, memory_dir, drain: Duration::ZERO };
-        parts.serve(listener, None, config.metrics, keys_of(&config.keys), config.deadline).await
+        let control = Arc::new(NodeControl {
+            cluster_id: cluster.to_string(),
+            node: NodeId(node),
+            incarnation,
+            mailboxes: runtime.mailboxes.clone(),
+            space,
+            transport: OnceLock::new(),
+        });
+        let parts = Parts {
+            runtime,
+            control,
+            transport: None,
+            dir,
+            memory_dir,
+            drain: Duration::ZERO,
+        };
+        parts
+            .serve(
+                listener,
+                None,
+                config.metrics,
+                keys_of(&config.keys),
+                config.deadline,
+            )
+            .await
     }
 
     /// A node of a cluster.
@@ -277,12 +364,35 @@ impl Node {
         let kv_listener = listen(config.listen.kv).await?;
         let node = NodeId(config.node_id);
         let seeds = config.seeds.iter().map(|s| NodeId(s.id)).collect();
-        let runtime_config = runtime::Config { node, shards: shards(), seed: nonce, incarnation, nonce, seeds };
+        let runtime_config = runtime::Config {
+            node,
+            shards: shards(),
+            seed: nonce,
+            incarnation,
+            nonce,
+            seeds,
+        };
         let prepared = Prepared::new(&runtime_config);
-        let Disk { dir, store, log, space } = disk;
+        let Disk {
+            dir,
+            store,
+            log,
+            space,
+        } = disk;
         let cluster_id = config.cluster_id.to_string();
-        let control = Arc::new(NodeControl { cluster_id: cluster_id.clone(), node, incarnation, mailboxes: prepared.mailboxes(), space, transport: OnceLock::new() });
-        let tls = TlsFiles { ca: config.tls.ca.clone(), cert: config.tls.cert.clone(), key: config.tls.key.clone() };
+        let control = Arc::new(NodeControl {
+            cluster_id: cluster_id.clone(),
+            node,
+            incarnation,
+            mailboxes: prepared.mailboxes(),
+            space,
+            transport: OnceLock::new(),
+        });
+        let tls = TlsFiles {
+            ca: config.tls.ca.clone(),
+            cert: config.tls.cert.clone(),
+            key: config.tls.key.clone(),
+        };
         let transport_config = transport::Config {
             cluster_id: cluster_id.clone(),
             node_id: node,
@@ -294,39 +404,83 @@ impl Node {
             metrics: transport::Metrics::default(),
         };
         let transport_metrics = transport_config.metrics.clone();
-        let ear = Arc::new(Ear { mailboxes: prepared.mailboxes() });
+        let ear = Arc::new(Ear {
+            mailboxes: prepared.mailboxes(),
+        });
         let services = crate::admin::service(&cluster_id, control.clone());
-        let transport = Transport::start(transport_config, ear, services).await.map_err(|error| {
-            let status = match &error {
-                transport::StartError::Listen { source, .. } => ExitStatus::of_listen(source),
-                transport::StartError::Tls(_) => ExitStatus::Config,
-            };
-            Failure::new(status, chain(&error))
-        })?;
+        let transport = Transport::start(transport_config, ear, services)
+            .await
+            .map_err(|error| {
+                let status = match &error {
+                    transport::StartError::Listen { source, .. } => ExitStatus::of_listen(source),
+                    transport::StartError::Tls(_) => ExitStatus::Config,
+                };
+                Failure::new(status, chain(&error))
+            })?;
         let transport = Arc::new(transport);
-        let addresses: HashMap<NodeId, String> =
-            config.seeds.iter().filter(|s| s.id != node.0).map(|s| (NodeId(s.id), s.address.clone())).collect();
+        let addresses: HashMap<NodeId, String> = config
+            .seeds
+            .iter()
+            .filter(|s| s.id != node.0)
+            .map(|s| (NodeId(s.id), s.address.clone()))
+            .collect();
         transport.set_peers(addresses.clone());
-        let peers = Peers { transport: OnceLock::new(), addresses: parking_lot::Mutex::new(addresses) };
+        let peers = Peers {
+            transport: OnceLock::new(),
+            addresses: parking_lot::Mutex::new(addresses),
+        };
         // Set once, right here.
         let _ = peers.transport.set(transport.clone());
         let _ = control.transport.set(transport.clone());
-        let runtime = prepared.start(&runtime_config, store, log, Arc::new(peers), on_fatal()).map_err(start_failure)?;
+        let runtime = prepared
+            .start(&runtime_config, store, log, Arc::new(peers), on_fatal())
+            .map_err(start_failure)?;
         let drain = Duration::from_secs(config.drain_seconds);
-        let parts = Parts { runtime, control, transport: Some((transport, transport_metrics)), dir, memory_dir: None, drain };
-        parts.serve(listener, Some(kv_listener), Some(config.listen.metrics), keys_of(&config.auth.access_keys), deadline).await
+        let parts = Parts {
+            runtime,
+            control,
+            transport: Some((transport, transport_metrics)),
+            dir,
+            memory_dir: None,
+            drain,
+        };
+        parts
+            .serve(
+                listener,
+                Some(kv_listener),
+                Some(config.listen.metrics),
+                keys_of(&config.auth.access_keys),
+                deadline,
+            )
+            .await
     }
 
     /// Stops in order: leaders go, open requests end, threads end, the engine is flushed.
     pub async fn stop(self) {
-        let Node { runtime, transport, telemetry, front, fronts, space_watch, drain, .. } = self;
+        let Node {
+            runtime,
+            transport,
+            telemetry,
+            front,
+            fronts,
+            space_watch,
+            drain,
+            ..
+        } = self;
         let until = Instant::now() + HAND_OVER;
         for shard in 0..runtime.mailboxes.shards() {
-            let _ = runtime.mailboxes.to_shard(shard, Event::Input(Input::HandOver));
+            let _ = runtime
+                .mailboxes
+                .to_shard(shard, Event::Input(Input::HandOver));
         }
         if transport.is_some() {
             loop {
-                let led: u64 = runtime.mailboxes.inspect(|shard| shard.led_with_others()).await.iter().sum();
+                let led: u64 = runtime
+                    .mailboxes
+                    .inspect(|shard| shard.led_with_others())
+                    .await
+                    .iter()
+                    .sum();
                 if led == 0 || Instant::now() >= until {
                     break;
                 }
@@ -386,25 +540,52 @@ impl Parts {
         keys: Vec<dynamo::AccessKey>,
         deadline: Duration,
     ) -> Result<Node, Failure> {
-        let Parts { runtime, control, transport, dir, memory_dir, drain } = self;
+        let Parts {
+            runtime,
+            control,
+            transport,
+            dir,
+            memory_dir,
+            drain,
+        } = self;
         let metrics = Metrics::default();
         let mut dynamo_metrics = None;
-        metrics.register(|registry| dynamo_metrics = Some(Arc::new(dynamo::Metrics::new(registry))));
-        let dynamo_metrics = dynamo_metrics.ok_or_else(|| Failure::new(ExitStatus::Internal, "metrics were not made"))?;
+        metrics
+            .register(|registry| dynamo_metrics = Some(Arc::new(dynamo::Metrics::new(registry))));
+        let dynamo_metrics = dynamo_metrics
+            .ok_or_else(|| Failure::new(ExitStatus::Internal, "metrics were not made"))?;
         if let Some((_, transport_metrics)) = &transport {
             metrics.register(|registry| transport_metrics.register(registry));
         }
         let node_metrics = NodeMetrics::default();
         metrics.register(|registry| node_metrics.register(registry));
-        let client = Arc::new(Client::new(runtime.mailboxes.clone(), runtime.store.clone()));
+        let client = Arc::new(Client::new(
+            runtime.mailboxes.clone(),
+            runtime.store.clone(),
+        ));
         let front = CancellationToken::new();
-        let dynamo_at = listener.local_addr().map_err(|e| Failure::new(ExitStatus::of_listen(&e), e))?;
-        let config = dynamo::Config { keys, deadline, ..dynamo::Config::default() };
+        let dynamo_at = listener
+            .local_addr()
+            .map_err(|e| Failure::new(ExitStatus::of_listen(&e), e))?;
+        let config = dynamo::Config {
+            keys,
+            deadline,
+            ..dynamo::Config::default()
+        };
         let mut fronts = Vec::new();
-        let serving = dynamo::serve(listener, client.clone(), config, dynamo_metrics, front.clone());
+        let serving = dynamo::serve(
+            listener,
+            client.clone(),
+            config,
+            dynamo_metrics,
+            front.clone(),
+        );
         fronts.push(tokio::spawn(async move {
             if let Err(error) = serving.await {
-                die(&Failure::new(ExitStatus::System, format!("the DynamoDB API can't go on: {error}")));
+                die(&Failure::new(
+                    ExitStatus::System,
+                    format!("the DynamoDB API can't go on: {error}"),
+                ));
             }
         }));
         drop(kv);
@@ -413,14 +594,32 @@ impl Parts {
                 let ready = control.clone();
                 let health = move || ready.not_ready().map_or(Ok(()), |why| Err(why.to_owned()));
                 let started = Telemetry::start(address, metrics, health).await;
-                Some(started.map_err(|error| Failure::new(ExitStatus::of_listen(&error.source), chain(&error)))?)
+                Some(started.map_err(|error| {
+                    Failure::new(ExitStatus::of_listen(&error.source), chain(&error))
+                })?)
             }
             None => None,
         };
-        let space_watch = tokio::spawn(watch(control.clone(), runtime.mailboxes.clone(), node_metrics));
+        let space_watch = tokio::spawn(watch(
+            control.clone(),
+            runtime.mailboxes.clone(),
+            node_metrics,
+        ));
         wait_until_known(&control, transport.is_some()).await;
         let transport = transport.map(|(transport, _)| transport);
-        Ok(Node { runtime, control, transport, telemetry, front, fronts, space_watch, dynamo: dynamo_at, drain, _dir: dir, _memory_dir: memory_dir })
+        Ok(Node {
+            runtime,
+            control,
+            transport,
+            telemetry,
+            front,
+            fronts,
+            space_watch,
+            dynamo: dynamo_at,
+            drain,
+            _dir: dir,
+            _memory_dir: memory_dir,
+        })
     }
 }
 
@@ -444,7 +643,9 @@ async fn watch(control: Arc<NodeControl>, mailboxes: Arc<Mailboxes>, metrics: No
             Ok(mode) => mailboxes.refuse_writes(mode == WriteMode::RefuseUserWrites),
             Err(error) => tracing::warn!(%error, "free space can't be measured"),
         }
-        let counts = mailboxes.inspect(|shard| (shard.counts, shard.census(), shard.memory())).await;
+        let counts = mailboxes
+            .inspect(|shard| (shard.counts, shard.census(), shard.memory()))
+            .await;
         metrics.update(&counts, control.space.space().ok());
         tokio::time::sleep(SPACE_POLL).await;
     }

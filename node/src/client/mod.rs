@@ -5,7 +5,9 @@ mod tables;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kv_core::api::{Answer, Caller, Consistency, Error, Get, Got, Operation, Page, Paged, Write, Written};
+use kv_core::api::{
+    Answer, Caller, Consistency, Error, Get, Got, Operation, Page, Paged, Write, Written,
+};
 use kv_core::ids::GroupId;
 use kv_core::meta::view::Route;
 use kv_core::meta::wire::{Change, MetaRefusal, Outcome};
@@ -36,7 +38,11 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     pub fn new(mailboxes: Arc<Mailboxes>, store: Arc<dyn Store>) -> Client {
-        Client { mailboxes, store, barrier: Mutex::new(None) }
+        Client {
+            mailboxes,
+            store,
+            barrier: Mutex::new(None),
+        }
     }
 
     fn deadline_us(&self, deadline: Instant) -> u64 {
@@ -44,30 +50,55 @@ impl Client {
         self.mailboxes.clock.now().mono_us + left.as_micros() as u64
     }
 
-    async fn request(&self, caller: &Caller, operation: Operation, group: GroupId, deadline: Instant) -> Result<Answer, Error> {
+    async fn request(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        group: GroupId,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
         let (reply, answer) = oneshot::channel();
         let write = matches!(operation, Operation::Write(_));
-        let event = Event::Request { caller: caller.clone(), operation, deadline_us: self.deadline_us(deadline), reply };
+        let event = Event::Request {
+            caller: caller.clone(),
+            operation,
+            deadline_us: self.deadline_us(deadline),
+            reply,
+        };
         if self.mailboxes.to_group(group, event).is_err() {
-            return Err(Error::Throttled("too many requests wait on this node".into()));
+            return Err(Error::Throttled(
+                "too many requests wait on this node".into(),
+            ));
         }
         match tokio::time::timeout_at((deadline + GRACE).into(), answer).await {
             Ok(Ok(result)) => result,
-            _ if write => Err(Error::OutcomeUnknown("the node is stopping, or too busy to answer".into())),
-            _ => Err(Error::Unavailable("the node is stopping, or too busy to answer".into())),
+            _ if write => Err(Error::OutcomeUnknown(
+                "the node is stopping, or too busy to answer".into(),
+            )),
+            _ => Err(Error::Unavailable(
+                "the node is stopping, or too busy to answer".into(),
+            )),
         }
     }
 
     async fn change(&self, change: Change, deadline: Instant) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
-        let event = Event::Meta { change, deadline_us: self.deadline_us(deadline), reply };
+        let event = Event::Meta {
+            change,
+            deadline_us: self.deadline_us(deadline),
+            reply,
+        };
         if self.mailboxes.to_shard(0, event).is_err() {
-            return Err(Error::Throttled("too many requests wait on this node".into()));
+            return Err(Error::Throttled(
+                "too many requests wait on this node".into(),
+            ));
         }
         match tokio::time::timeout_at((deadline + GRACE).into(), answer).await {
             Ok(Ok(Ok(outcome))) => Ok(outcome),
             Ok(Ok(Err(error))) => Err(Error::Unavailable(error.to_string())),
-            _ => Err(Error::OutcomeUnknown("the metadata's leader did not answer in time".into())),
+            _ => Err(Error::OutcomeUnknown(
+                "the metadata's leader did not answer in time".into(),
+            )),
         }
     }
 
@@ -100,71 +131,143 @@ impl Client {
     }
 
     fn known(&self, account: &str, name: &str) -> Option<Arc<Table>> {
-        self.mailboxes.view.load().state.table_named(account, name).map(|t| Arc::new(tables::table_of(t)))
+        self.mailboxes
+            .view
+            .load()
+            .state
+            .table_named(account, name)
+            .map(|t| Arc::new(tables::table_of(t)))
     }
 
     fn here(&self, id: u64) -> Result<Arc<Table>, Error> {
         let view = self.mailboxes.view.load();
-        let table = view.state.tables.get(&id).ok_or_else(|| Error::OutcomeUnknown("the table is not known here yet".into()))?;
+        let table = view
+            .state
+            .tables
+            .get(&id)
+            .ok_or_else(|| Error::OutcomeUnknown("the table is not known here yet".into()))?;
         Ok(Arc::new(tables::table_of(table)))
     }
 
     /// Serves a read from this node's engine, if its ticket allows it before and after.
-    fn read_here<T>(&self, route: &Route, strong: bool, read: impl FnOnce(&dyn Store) -> Option<T>) -> Option<T> {
+    fn read_here<T>(
+        &self,
+        route: &Route,
+        strong: bool,
+        read: impl FnOnce(&dyn Store) -> Option<T>,
+    ) -> Option<T> {
         let clock = self.mailboxes.clock;
-        let pass = if strong { route.ticket.strong(clock.now()) } else { route.ticket.eventual(clock.now()) }?;
+        let pass = if strong {
+            route.ticket.strong(clock.now())
+        } else {
+            route.ticket.eventual(clock.now())
+        }?;
         let result = read(&*self.store)?;
-        let still = if strong { route.ticket.still_strong(pass, clock.now()) } else { route.ticket.still_eventual(pass) };
+        let still = if strong {
+            route.ticket.still_strong(pass, clock.now())
+        } else {
+            route.ticket.still_eventual(pass)
+        };
         still.then_some(result)
     }
 
     /// One page of one partition.
-    async fn page_of(&self, caller: &Caller, page: Page, route: Option<&Route>, deadline: Instant) -> Result<Paged, Error> {
+    async fn page_of(
+        &self,
+        caller: &Caller,
+        page: Page,
+        route: Option<&Route>,
+        deadline: Instant,
+    ) -> Result<Paged, Error> {
         if let Some(route) = route {
             let strong = page.consistency() == Consistency::Strong;
-            let local = tokio::task::block_in_place(|| self.read_here(route, strong, |store| read::page(store, &page).ok()));
+            let local = tokio::task::block_in_place(|| {
+                self.read_here(route, strong, |store| read::page(store, &page).ok())
+            });
             if let Some(paged) = local {
                 return Ok(paged);
             }
         }
         let group = route.map_or(GroupId::META, |r| r.group.group());
-        match self.request(caller, Operation::Page(page), group, deadline).await? {
+        match self
+            .request(caller, Operation::Page(page), group, deadline)
+            .await?
+        {
             Answer::Paged(paged) => Ok(paged),
-            _ => Err(Error::Unavailable("the partition answered something else".into())),
+            _ => Err(Error::Unavailable(
+                "the partition answered something else".into(),
+            )),
         }
     }
 }
 
 impl Database for Client {
-    async fn table(&self, account: &str, name: &str, deadline: Instant) -> Result<Arc<Table>, Error> {
+    async fn table(
+        &self,
+        account: &str,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Arc<Table>, Error> {
         if let Some(table) = self.known(account, name) {
             return Ok(table);
         }
         self.catch_up(deadline).await?;
-        self.known(account, name).ok_or_else(|| Error::TableNotFound(name.to_owned()))
+        self.known(account, name)
+            .ok_or_else(|| Error::TableNotFound(name.to_owned()))
     }
 
-    async fn tables(&self, account: &str, after: Option<&str>, limit: usize, deadline: Instant) -> Result<Vec<String>, Error> {
+    async fn tables(
+        &self,
+        account: &str,
+        after: Option<&str>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Vec<String>, Error> {
         self.catch_up(deadline).await?;
         let view = self.mailboxes.view.load();
-        Ok(view.state.table_names(account, after).take(limit).map(str::to_owned).collect())
+        Ok(view
+            .state
+            .table_names(account, after)
+            .take(limit)
+            .map(str::to_owned)
+            .collect())
     }
 
-    async fn create_table(&self, caller: &Caller, table: NewTable, deadline: Instant) -> Result<Arc<Table>, Error> {
+    async fn create_table(
+        &self,
+        caller: &Caller,
+        table: NewTable,
+        deadline: Instant,
+    ) -> Result<Arc<Table>, Error> {
         let created_ms = self.mailboxes.clock.now().wall_ms;
         let change = tables::create(caller, table, created_ms);
-        let outcome = self.change_and_see(Change::CreateTable(change), deadline).await?;
+        let outcome = self
+            .change_and_see(Change::CreateTable(change), deadline)
+            .await?;
         self.here(outcome.value)
     }
 
-    async fn update_table(&self, caller: &Caller, name: &str, change: TableChange, deadline: Instant) -> Result<Arc<Table>, Error> {
+    async fn update_table(
+        &self,
+        caller: &Caller,
+        name: &str,
+        change: TableChange,
+        deadline: Instant,
+    ) -> Result<Arc<Table>, Error> {
         let now_ms = self.mailboxes.clock.now().wall_ms;
         let change = tables::update(caller, name, change, now_ms);
-        let outcome = self.change_and_see(Change::UpdateTable(change), deadline).await?;
+        let outcome = self
+            .change_and_see(Change::UpdateTable(change), deadline)
+            .await?;
         self.here(outcome.value)
     }
 
-    async fn delete_table(&self, caller: &Caller, name: &str, deadline: Instant) -> Result<Arc<Table>, Error> {
+    async fn delete_table(
+        &self,
+        caller: &Caller,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Arc<Table>, Error> {
         let table = self.table(&caller.account, name, deadline).await?;
         let change = Change::DeleteTable(tables::name_of(caller, name));
         self.change_and_see(change, deadline).await?;
@@ -173,11 +276,26 @@ impl Database for Client {
         Ok(Arc::new(table))
     }
 
-    async fn write(&self, caller: &Caller, write: Write, deadline: Instant) -> Result<Written, Error> {
-        let group = self.mailboxes.view.load().route(&write.row).map_or(GroupId::META, |r| r.group.group());
-        match self.request(caller, Operation::Write(write), group, deadline).await? {
+    async fn write(
+        &self,
+        caller: &Caller,
+        write: Write,
+        deadline: Instant,
+    ) -> Result<Written, Error> {
+        let group = self
+            .mailboxes
+            .view
+            .load()
+            .route(&write.row)
+            .map_or(GroupId::META, |r| r.group.group());
+        match self
+            .request(caller, Operation::Write(write), group, deadline)
+            .await?
+        {
             Answer::Written(written) => Ok(written),
-            _ => Err(Error::OutcomeUnknown("the partition answered something else".into())),
+            _ => Err(Error::OutcomeUnknown(
+                "the partition answered something else".into(),
+            )),
         }
     }
 
@@ -192,9 +310,14 @@ impl Database for Client {
         }
         let group = route.map_or(GroupId::META, |r| r.group.group());
         drop(view);
-        match self.request(caller, Operation::Get(get), group, deadline).await? {
+        match self
+            .request(caller, Operation::Get(get), group, deadline)
+            .await?
+        {
             Answer::Got(got) => Ok(got),
-            _ => Err(Error::Unavailable("the partition answered something else".into())),
+            _ => Err(Error::Unavailable(
+                "the partition answered something else".into(),
+            )),
         }
     }
 
@@ -203,7 +326,11 @@ impl Database for Client {
         let mut whole = Paged::default();
         while start < end {
             let view = self.mailboxes.view();
-            let route = if page.reverse { view.route_before(&end) } else { view.route(&start) };
+            let route = if page.reverse {
+                view.route_before(&end)
+            } else {
+                view.route(&start)
+            };
             let mut part = page.clone();
             (part.start, part.end) = (start.clone(), end.clone());
             if let Some(route) = route {

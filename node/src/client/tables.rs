@@ -8,7 +8,10 @@ use kv_core::tables::{Billing, NewTable, Table, TableChange, TableStatus};
 use kv_model::schema::{KeyAttribute, KeyKind, TableSchema};
 
 pub fn name_of(caller: &Caller, name: &str) -> TableName {
-    TableName { account: caller.account.clone(), name: name.to_owned() }
+    TableName {
+        account: caller.account.clone(),
+        name: name.to_owned(),
+    }
 }
 
 fn units(billing: Billing) -> (u64, u64) {
@@ -24,7 +27,10 @@ fn attribute(attribute: KeyAttribute) -> records::KeyAttribute {
         KeyKind::N => "N",
         KeyKind::B => "B",
     };
-    records::KeyAttribute { name: attribute.name, kind: kind.to_owned() }
+    records::KeyAttribute {
+        name: attribute.name,
+        kind: kind.to_owned(),
+    }
 }
 
 fn attribute_of(record: &records::KeyAttribute) -> KeyAttribute {
@@ -33,11 +39,21 @@ fn attribute_of(record: &records::KeyAttribute) -> KeyAttribute {
         "B" => KeyKind::B,
         _ => KeyKind::S,
     };
-    KeyAttribute { name: record.name.clone(), kind }
+    KeyAttribute {
+        name: record.name.clone(),
+        kind,
+    }
 }
 
 pub fn create(caller: &Caller, new: NewTable, created_ms: u64) -> CreateTable {
-    let NewTable { account: _, name, schema, billing, deletion_protection, partitions } = new;
+    let NewTable {
+        account: _,
+        name,
+        schema,
+        billing,
+        deletion_protection,
+        partitions,
+    } = new;
     let (read_units, write_units) = units(billing);
     CreateTable {
         table: name_of(caller, &name),
@@ -54,12 +70,23 @@ pub fn create(caller: &Caller, new: NewTable, created_ms: u64) -> CreateTable {
 }
 
 pub fn update(caller: &Caller, name: &str, change: TableChange, at_ms: u64) -> UpdateTable {
-    let TableChange { billing, deletion_protection } = change;
+    let TableChange {
+        billing,
+        deletion_protection,
+    } = change;
     let billing = billing.map(|billing| {
         let (read_units, write_units) = units(billing);
-        NewBilling { read_units, write_units, at_ms }
+        NewBilling {
+            read_units,
+            write_units,
+            at_ms,
+        }
     });
-    UpdateTable { table: name_of(caller, name), billing, deletion_protection }
+    UpdateTable {
+        table: name_of(caller, name),
+        billing,
+        deletion_protection,
+    }
 }
 
 pub fn table_of(record: &records::Table) -> Table {
@@ -78,7 +105,10 @@ pub fn table_of(record: &records::Table) -> Table {
         uuid: record.uuid.clone(),
         account: record.account.clone(),
         name: record.name.clone(),
-        schema: TableSchema { hash: attribute_of(&record.hash), range: record.range.as_ref().map(attribute_of) },
+        schema: TableSchema {
+            hash: attribute_of(&record.hash),
+            range: record.range.as_ref().map(attribute_of),
+        },
         status,
         billing,
         deletion_protection: record.deletion_protection,

@@ -14,7 +14,12 @@ impl Clock {
         let mono = clock_gettime(ClockId::Boottime);
         let mono_us = mono.tv_sec as u64 * 1_000_000 + mono.tv_nsec as u64 / 1000;
         // A wall clock before 1970 is as good as none.
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono_us, wall_ms: wall.as_millis() as u64 }
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            mono_us,
+            wall_ms: wall.as_millis() as u64,
+        }
     }
 }

@@ -10,8 +10,17 @@ use super::{FatalError, OnFatal};
 
 /// Work that takes long.
 pub enum Job {
-    Flush { shard: u32, number: u64 },
-    Install { shard: u32, group: GroupId, stage: u64, clear: Vec<KeyRange>, batch: Batch },
+    Flush {
+        shard: u32,
+        number: u64,
+    },
+    Install {
+        shard: u32,
+        group: GroupId,
+        stage: u64,
+        clear: Vec<KeyRange>,
+        batch: Batch,
+    },
 }
 
 /// Runs until all shards have ended.
@@ -19,9 +28,18 @@ pub fn run(store: &dyn Store, jobs: &Receiver<Job>, mailboxes: &Mailboxes, fatal
     while let Ok(job) = jobs.recv() {
         let (shard, result) = match job {
             Job::Flush { shard, number } => (shard, store.flush().map(|()| Input::Flushed(number))),
-            Job::Install { shard, group, stage, clear, batch } => {
-                (shard, store.install(stage, &clear, &batch).map(|()| Input::Installed(group)))
-            }
+            Job::Install {
+                shard,
+                group,
+                stage,
+                clear,
+                batch,
+            } => (
+                shard,
+                store
+                    .install(stage, &clear, &batch)
+                    .map(|()| Input::Installed(group)),
+            ),
         };
         match result {
             // A shard that has ended needs no word.

@@ -59,6 +59,8 @@ fn purge(log: &dyn LogStore, mailboxes: &Mailboxes) {
             }
         }
         Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "old log files could not be given back; it is tried again"),
+        Err(error) => {
+            tracing::warn!(%error, "old log files could not be given back; it is tried again")
+        }
     }
 }

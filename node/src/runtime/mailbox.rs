@@ -18,8 +18,17 @@ use super::clock::Clock;
 /// What a shard thread is told.
 pub enum Event {
     Input(Input),
-    Request { caller: Caller, operation: Operation, deadline_us: u64, reply: oneshot::Sender<Result<Answer, Error>> },
-    Meta { change: Change, deadline_us: u64, reply: oneshot::Sender<Result<Outcome, MetaError>> },
+    Request {
+        caller: Caller,
+        operation: Operation,
+        deadline_us: u64,
+        reply: oneshot::Sender<Result<Answer, Error>>,
+    },
+    Meta {
+        change: Change,
+        deadline_us: u64,
+        reply: oneshot::Sender<Result<Outcome, MetaError>>,
+    },
     /// Looks at the shard.
     Inspect(Box<dyn FnOnce(&Shard) + Send>),
     Stop,
@@ -38,7 +47,10 @@ pub struct Mailboxes {
 
 impl std::fmt::Debug for Mailboxes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mailboxes").field("node", &self.node).field("shards", &self.senders.len()).finish_non_exhaustive()
+        f.debug_struct("Mailboxes")
+            .field("node", &self.node)
+            .field("shards", &self.senders.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +70,9 @@ impl Mailboxes {
     }
 
     pub fn to_shard(&self, shard: u32, event: Event) -> Result<(), Full> {
-        self.senders[shard as usize % self.senders.len()].try_send(event).map_err(|_| Full)
+        self.senders[shard as usize % self.senders.len()]
+            .try_send(event)
+            .map_err(|_| Full)
     }
 
     pub fn view(&self) -> Arc<View> {
@@ -66,7 +80,10 @@ impl Mailboxes {
     }
 
     /// Asks every shard something; shards that have ended don't answer.
-    pub async fn inspect<T: Send + 'static>(&self, ask: impl Fn(&Shard) -> T + Clone + Send + 'static) -> Vec<T> {
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        ask: impl Fn(&Shard) -> T + Clone + Send + 'static,
+    ) -> Vec<T> {
         let mut answers = Vec::new();
         for shard in 0..self.shards() {
             let (sender, receiver) = oneshot::channel();
@@ -100,6 +117,9 @@ impl Mailboxes {
     pub async fn wait_for(&self, revision: u64, deadline: std::time::Instant) -> bool {
         let mut receiver = self.revision.subscribe();
         let reached = receiver.wait_for(|now| *now >= revision);
-        matches!(tokio::time::timeout_at(deadline.into(), reached).await, Ok(Ok(_)))
+        matches!(
+            tokio::time::timeout_at(deadline.into(), reached).await,
+            Ok(Ok(_))
+        )
     }
 }

@@ -108,7 +108,9 @@ pub struct Runtime {
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("threads", &self.threads.len()).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("threads", &self.threads.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,7 +124,8 @@ pub struct Prepared {
 
 impl Prepared {
     pub fn new(config: &Config) -> Prepared {
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..config.shards).map(|_| bounded(MAILBOX_EVENTS)).unzip();
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..config.shards).map(|_| bounded(MAILBOX_EVENTS)).unzip();
         let (log_sender, log_receiver) = bounded(LOG_JOBS);
         let (revision, _) = watch::channel(0);
         let mailboxes = Arc::new(Mailboxes {
@@ -133,7 +136,12 @@ impl Prepared {
             clock: Clock::default(),
             refuse_writes: AtomicBool::new(false),
         });
-        Prepared { mailboxes, receivers, log_sender, log_receiver }
+        Prepared {
+            mailboxes,
+            receivers,
+            log_sender,
+            log_receiver,
+        }
     }
 
     pub fn mailboxes(&self) -> Arc<Mailboxes> {
@@ -149,7 +157,12 @@ impl Prepared {
         network: Arc<dyn Network>,
         fatal: OnFatal,
     ) -> Result<Runtime, StartError> {
-        let Prepared { mailboxes, receivers, log_sender, log_receiver } = self;
+        let Prepared {
+            mailboxes,
+            receivers,
+            log_sender,
+            log_receiver,
+        } = self;
         let logs = log.recover().map_err(StartError::Log)?;
         let now = mailboxes.clock.now();
         // Long reads go to the runtime's blocking threads, where there is one.
@@ -167,7 +180,8 @@ impl Prepared {
                 seeds: config.seeds.clone(),
                 flush_log_bytes: 0,
             };
-            let shard = Shard::start(shard_config, &*store, &logs, now).map_err(StartError::Recover)?;
+            let shard =
+                Shard::start(shard_config, &*store, &logs, now).map_err(StartError::Recover)?;
             let thread = shard_thread::ShardThread {
                 shard,
                 number: number as u32,
@@ -189,15 +203,26 @@ impl Prepared {
             })?);
         }
         let (boxes, stop) = (mailboxes.clone(), fatal.clone());
-        threads.push(spawn("log".into(), move || log_thread::run(&*log, &log_receiver, &boxes, &stop))?);
+        threads.push(spawn("log".into(), move || {
+            log_thread::run(&*log, &log_receiver, &boxes, &stop)
+        })?);
         let (boxes, engine) = (mailboxes.clone(), store.clone());
-        threads.push(spawn("engine".into(), move || engine_thread::run(&*engine, &engine_receiver, &boxes, &fatal))?);
-        Ok(Runtime { mailboxes, store, threads })
+        threads.push(spawn("engine".into(), move || {
+            engine_thread::run(&*engine, &engine_receiver, &boxes, &fatal)
+        })?);
+        Ok(Runtime {
+            mailboxes,
+            store,
+            threads,
+        })
     }
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    std::thread::Builder::new().name(name).spawn(run).map_err(StartError::Thread)
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map_err(StartError::Thread)
 }
 
 /// Why a runtime can't start.

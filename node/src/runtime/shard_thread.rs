@@ -79,7 +79,8 @@ impl ShardThread {
     /// Sleeps until something happens or time is up; false at the end.
     fn wait(&mut self, inputs: &mut Vec<Input>) -> bool {
         let now = self.mailboxes.clock.now().mono_us;
-        let sleep = Duration::from_micros(self.shard.next_time().saturating_sub(now)).min(SLEEP_MAX);
+        let sleep =
+            Duration::from_micros(self.shard.next_time().saturating_sub(now)).min(SLEEP_MAX);
         match self.receiver.recv_timeout(sleep) {
             Ok(event) => self.take(event, inputs),
             Err(RecvTimeoutError::Timeout) => true,
@@ -104,13 +105,31 @@ impl ShardThread {
     fn take(&mut self, event: Event, inputs: &mut Vec<Input>) -> bool {
         match event {
             Event::Input(input) => inputs.push(input),
-            Event::Request { caller, operation, deadline_us, reply } => {
+            Event::Request {
+                caller,
+                operation,
+                deadline_us,
+                reply,
+            } => {
                 let token = self.token(Waiting::Request(reply));
-                inputs.push(Input::Request(Request { token, caller, operation, deadline_us }));
+                inputs.push(Input::Request(Request {
+                    token,
+                    caller,
+                    operation,
+                    deadline_us,
+                }));
             }
-            Event::Meta { change, deadline_us, reply } => {
+            Event::Meta {
+                change,
+                deadline_us,
+                reply,
+            } => {
                 let token = self.token(Waiting::Meta(reply));
-                inputs.push(Input::Meta { token, change, deadline_us });
+                inputs.push(Input::Meta {
+                    token,
+                    change,
+                    deadline_us,
+                });
             }
             Event::Inspect(look) => look(&self.shard),
             Event::Stop => return false,
@@ -126,7 +145,9 @@ impl ShardThread {
 
     /// One step and its outputs; returns whether there are inputs from it already.
     fn step(&mut self, inputs: &mut Vec<Input>) -> bool {
-        let outputs = self.shard.step(inputs.drain(..), self.mailboxes.clock.now());
+        let outputs = self
+            .shard
+            .step(inputs.drain(..), self.mailboxes.clock.now());
         for output in outputs {
             self.execute(output, inputs);
         }
@@ -135,14 +156,30 @@ impl ShardThread {
 
     fn execute(&mut self, output: Output, inputs: &mut Vec<Input>) {
         match output {
-            Output::Send { to, lane, frame } if to != self.mailboxes.node => self.network.send(to, lane, frame),
+            Output::Send { to, lane, frame } if to != self.mailboxes.node => {
+                self.network.send(to, lane, frame)
+            }
             Output::Send { to, frame, .. } => deliver(&self.mailboxes, to, frame),
-            Output::Append { number, writes, sync } => {
+            Output::Append {
+                number,
+                writes,
+                sync,
+            } => {
                 // The log thread ends only after the shards, unless it failed: then the process ends.
-                let _ = self.log.send(log_thread::Job { shard: self.number, number, writes, sync });
+                let _ = self.log.send(log_thread::Job {
+                    shard: self.number,
+                    number,
+                    writes,
+                    sync,
+                });
             }
             Output::Write(batch) => self.check(self.store.write(&batch)),
-            Output::Read { id, group, operation, raw } => self.read(id, group, operation, raw, inputs),
+            Output::Read {
+                id,
+                group,
+                operation,
+                raw,
+            } => self.read(id, group, operation, raw, inputs),
             Output::Reply { token, result } => {
                 if let Some(Waiting::Request(reply)) = self.waiting.remove(&token) {
                     // A client that has gone needs no answer.
@@ -154,20 +191,45 @@ impl ShardThread {
                     let _ = reply.send(result);
                 }
             }
-            Output::Flush(number) => drop(self.engine.send(engine_thread::Job::Flush { shard: self.number, number })),
-            Output::Install { group, stage, clear, batch } => {
-                drop(self.engine.send(engine_thread::Job::Install { shard: self.number, group, stage, clear, batch }));
+            Output::Flush(number) => drop(self.engine.send(engine_thread::Job::Flush {
+                shard: self.number,
+                number,
+            })),
+            Output::Install {
+                group,
+                stage,
+                clear,
+                batch,
+            } => {
+                drop(self.engine.send(engine_thread::Job::Install {
+                    shard: self.number,
+                    group,
+                    stage,
+                    clear,
+                    batch,
+                }));
             }
             Output::Stage { stage, pairs } => self.check(self.store.stage(stage, &pairs)),
             Output::Unstage(stage) => self.check(self.store.unstage(stage)),
             Output::OpenSnapshot { transfer, ranges } => match self.store.snapshot() {
                 Ok(snapshot) => {
                     let from = ranges.first().map(|r| r.start.clone()).unwrap_or_default();
-                    self.snapshots.insert(transfer, OpenSnapshot { snapshot, ranges, range: 0, from });
+                    self.snapshots.insert(
+                        transfer,
+                        OpenSnapshot {
+                            snapshot,
+                            ranges,
+                            range: 0,
+                            from,
+                        },
+                    );
                 }
                 Err(error) => (self.fatal)(error.into()),
             },
-            Output::ReadSnapshot { transfer, max_bytes } => self.read_snapshot(transfer, max_bytes, inputs),
+            Output::ReadSnapshot {
+                transfer,
+                max_bytes,
+            } => self.read_snapshot(transfer, max_bytes, inputs),
             Output::CloseSnapshot(transfer) => drop(self.snapshots.remove(&transfer)),
             Output::View(view) => self.publish(&view),
             Output::Fatal(fatal) => (self.fatal)(match fatal {
@@ -184,7 +246,14 @@ impl ShardThread {
     }
 
     /// Point reads are served at once: they mostly come from memory. Pages go to a thread of their own.
-    fn read(&self, id: u64, group: GroupId, operation: Operation, raw: bool, inputs: &mut Vec<Input>) {
+    fn read(
+        &self,
+        id: u64,
+        group: GroupId,
+        operation: Operation,
+        raw: bool,
+        inputs: &mut Vec<Input>,
+    ) {
         match operation {
             Operation::Get(get) if raw => {
                 let result = match self.store.get(Keyspace::Data, &get.row) {
@@ -208,7 +277,8 @@ impl ShardThread {
                         Err(read::Error::Request(error)) => ReadResult::Invalid(error.to_string()),
                         Err(read::Error::Store(error)) => ReadResult::Failed(error.to_string()),
                     };
-                    let _ = mailboxes.to_group(group, Event::Input(Input::Read { id, group, result }));
+                    let _ =
+                        mailboxes.to_group(group, Event::Input(Input::Read { id, group, result }));
                 };
                 match tokio::runtime::Handle::try_current() {
                     Ok(runtime) => drop(runtime.spawn_blocking(run)),
@@ -220,15 +290,24 @@ impl ShardThread {
     }
 
     fn read_snapshot(&mut self, transfer: u64, max_bytes: usize, inputs: &mut Vec<Input>) {
-        let Some(open) = self.snapshots.get_mut(&transfer) else { return };
+        let Some(open) = self.snapshots.get_mut(&transfer) else {
+            return;
+        };
         let mut pairs: Vec<(Keyspace, Bytes, Bytes)> = Vec::new();
         let mut bytes = 0;
         while let Some(range) = open.ranges.get(open.range).cloned() {
-            let part = KeyRange { start: open.from.clone(), ..range.clone() };
+            let part = KeyRange {
+                start: open.from.clone(),
+                ..range.clone()
+            };
             let mut full = false;
             let scanned = open.snapshot.scan(&part, false, &mut |key, value| {
                 bytes += key.len() + value.len();
-                pairs.push((range.keyspace, Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+                pairs.push((
+                    range.keyspace,
+                    Bytes::copy_from_slice(key),
+                    Bytes::copy_from_slice(value),
+                ));
                 full = bytes >= max_bytes;
                 !full
             });
@@ -237,16 +316,27 @@ impl ShardThread {
             }
             if full {
                 // Go on right behind the last key.
-                let mut next = pairs.last().map(|(_, key, _)| key.to_vec()).unwrap_or_default();
+                let mut next = pairs
+                    .last()
+                    .map(|(_, key, _)| key.to_vec())
+                    .unwrap_or_default();
                 next.push(0);
                 open.from = next.into();
                 break;
             }
             open.range += 1;
-            open.from = open.ranges.get(open.range).map(|r| r.start.clone()).unwrap_or_default();
+            open.from = open
+                .ranges
+                .get(open.range)
+                .map(|r| r.start.clone())
+                .unwrap_or_default();
         }
         let done = open.range >= open.ranges.len();
-        inputs.push(Input::SnapshotPiece { transfer, pairs, done });
+        inputs.push(Input::SnapshotPiece {
+            transfer,
+            pairs,
+            done,
+        });
     }
 
     fn publish(&self, view: &Arc<View>) {

@@ -37,26 +37,101 @@ pub type Report = (Counts, (u64, u64, u64), (usize, usize, usize));
 
 impl NodeMetrics {
     pub fn register(&self, registry: &mut Registry) {
-        let mut count = |name: &str, help: &str, gauge: &Count| registry.register(name, help, gauge.clone());
-        count("raft_elections", "Elections won by replicas of this node since its start", &self.elections);
-        count("raft_entries_applied", "Log entries applied since the start", &self.applied);
-        count("raft_snapshots_sent", "Snapshots begun to be sent since the start", &self.snapshots_sent);
-        count("raft_snapshots_installed", "Snapshots installed since the start", &self.snapshots_installed);
-        count("raft_log_truncations", "Truncations of logs since the start", &self.truncations);
-        count("raft_read_indexes", "Reads confirmed by a majority instead of a lease since the start", &self.read_indexes);
-        count("raft_expired_leases", "Leases that ran out since the start", &self.expired_leases);
-        count("stale_routes", "Requests refused for a stale route since the start", &self.stale_routes);
-        count("bad_frames", "Frames of peers that could not be read since the start", &self.bad_frames);
-        count("storage_flushes", "Flushes of the engine that were asked for since the start", &self.flushes);
-        count("partition_replicas", "Partitions with a replica on this node", &self.replicas);
-        count("partition_leaders", "Partitions that this node leads", &self.leaders);
-        count("partitions_leaderless", "Partitions here whose leader is not known", &self.leaderless);
-        count("requests_remembered", "Ids of applied requests that are remembered", &self.remembered_requests);
-        count("core_requests_in_flight", "Requests under way in the core", &self.requests_in_flight);
-        let mut bytes = |name: &str, help: &str, gauge: &Count| registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
-        bytes("raft_log_memory", "Memory that log entries take", &self.log_memory);
-        bytes("disk_free", "Free space of the data directory's file system", &self.disk_free);
-        bytes("disk_size", "Size of the data directory's file system", &self.disk_size);
+        let mut count =
+            |name: &str, help: &str, gauge: &Count| registry.register(name, help, gauge.clone());
+        count(
+            "raft_elections",
+            "Elections won by replicas of this node since its start",
+            &self.elections,
+        );
+        count(
+            "raft_entries_applied",
+            "Log entries applied since the start",
+            &self.applied,
+        );
+        count(
+            "raft_snapshots_sent",
+            "Snapshots begun to be sent since the start",
+            &self.snapshots_sent,
+        );
+        count(
+            "raft_snapshots_installed",
+            "Snapshots installed since the start",
+            &self.snapshots_installed,
+        );
+        count(
+            "raft_log_truncations",
+            "Truncations of logs since the start",
+            &self.truncations,
+        );
+        count(
+            "raft_read_indexes",
+            "Reads confirmed by a majority instead of a lease since the start",
+            &self.read_indexes,
+        );
+        count(
+            "raft_expired_leases",
+            "Leases that ran out since the start",
+            &self.expired_leases,
+        );
+        count(
+            "stale_routes",
+            "Requests refused for a stale route since the start",
+            &self.stale_routes,
+        );
+        count(
+            "bad_frames",
+            "Frames of peers that could not be read since the start",
+            &self.bad_frames,
+        );
+        count(
+            "storage_flushes",
+            "Flushes of the engine that were asked for since the start",
+            &self.flushes,
+        );
+        count(
+            "partition_replicas",
+            "Partitions with a replica on this node",
+            &self.replicas,
+        );
+        count(
+            "partition_leaders",
+            "Partitions that this node leads",
+            &self.leaders,
+        );
+        count(
+            "partitions_leaderless",
+            "Partitions here whose leader is not known",
+            &self.leaderless,
+        );
+        count(
+            "requests_remembered",
+            "Ids of applied requests that are remembered",
+            &self.remembered_requests,
+        );
+        count(
+            "core_requests_in_flight",
+            "Requests under way in the core",
+            &self.requests_in_flight,
+        );
+        let mut bytes = |name: &str, help: &str, gauge: &Count| {
+            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone())
+        };
+        bytes(
+            "raft_log_memory",
+            "Memory that log entries take",
+            &self.log_memory,
+        );
+        bytes(
+            "disk_free",
+            "Free space of the data directory's file system",
+            &self.disk_free,
+        );
+        bytes(
+            "disk_size",
+            "Size of the data directory's file system",
+            &self.disk_size,
+        );
     }
 
     pub fn update(&self, reports: &[Report], space: Option<Space>) {
@@ -65,7 +140,8 @@ impl NodeMetrics {
         self.applied.set(sum(&|r| r.0.applied));
         self.flushes.set(sum(&|r| r.0.flushes));
         self.snapshots_sent.set(sum(&|r| r.0.snapshots_sent));
-        self.snapshots_installed.set(sum(&|r| r.0.snapshots_installed));
+        self.snapshots_installed
+            .set(sum(&|r| r.0.snapshots_installed));
         self.truncations.set(sum(&|r| r.0.truncations));
         self.read_indexes.set(sum(&|r| r.0.read_indexes));
         self.expired_leases.set(sum(&|r| r.0.expired_leases));

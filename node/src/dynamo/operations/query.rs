@@ -5,9 +5,7 @@ use kv_core::tables::Table;
 use kv_model::encoding::key::{
     ITEM_INDEX, Part, Range, SortCondition, partition_key, partition_rows, sort_rows, token,
 };
-use kv_model::expression::{
-    Condition, KeyClauses, KeyCondition, RangeCondition,
-};
+use kv_model::expression::{Condition, KeyClauses, KeyCondition, RangeCondition};
 use kv_model::schema;
 use kv_model::value::{AttributeValue, Item};
 use serde::Deserialize;

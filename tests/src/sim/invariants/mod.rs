@@ -62,7 +62,13 @@ impl Invariants {
     pub fn on_step(&mut self, node: u64, life: u64, shard: &Shard, mono_us: u64) -> Result {
         for (group, state) in shard.inspect() {
             self.groups.insert(group.replica, group.id);
-            let seen = Seen { node, life, group, state, mono_us };
+            let seen = Seen {
+                node,
+                life,
+                group,
+                state,
+                mono_us,
+            };
             self.applied.check(seen)?;
             self.leaders.check(seen)?;
             self.durable.on_commit(seen)?;
@@ -72,7 +78,8 @@ impl Invariants {
 
     /// Learns which replica is of which group before its entries are on their way.
     pub fn note_replicas(&mut self, shard: &Shard) {
-        self.groups.extend(shard.inspect().map(|(group, _)| (group.replica, group.id)));
+        self.groups
+            .extend(shard.inspect().map(|(group, _)| (group.replica, group.id)));
     }
 
     /// A replica holds a lease, or not, until this true moment.
@@ -121,7 +128,12 @@ impl Invariants {
     }
 
     /// The change log of a replica at the end of the run, against what was acknowledged (version, row) in its group.
-    pub fn at_end(&self, shard: &Shard, store: &MemoryStore, acknowledged: &BTreeMap<GroupId, BTreeMap<u64, Bytes>>) -> Result {
+    pub fn at_end(
+        &self,
+        shard: &Shard,
+        store: &MemoryStore,
+        acknowledged: &BTreeMap<GroupId, BTreeMap<u64, Bytes>>,
+    ) -> Result {
         change_log::check(shard, store, acknowledged)
     }
 }
