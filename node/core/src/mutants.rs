@@ -37,6 +37,9 @@ mutants! {
     ForgetsRequestIds,
 }
 
+/// Whether this build has them at all.
+pub const COMPILED_IN: bool = cfg!(feature = "mutants");
+
 #[cfg(feature = "mutants")]
 mod switch {
     use std::cell::Cell;

@@ -289,9 +289,7 @@ impl Group {
         if vote && now.mono_us < self.silent_until {
             return;
         }
-        if self.members.get(&peer).is_none() {
-            self.members.insert(peer, from);
-        }
+        self.members.entry(peer).or_insert(from);
         let term = message.term;
         let before = self.turn();
         // Errors are stale or misdirected messages: raft's peers send them again.

@@ -399,7 +399,7 @@ impl Partition {
         let row = write.row.clone();
         match self.latches.acquire(&row, id) {
             Acquired::Full => {
-                return fx.reply(
+                fx.reply(
                     to,
                     refusal(
                         &forward,

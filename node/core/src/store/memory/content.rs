@@ -82,8 +82,10 @@ impl Content {
     }
 }
 
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// Bounds that `BTreeMap::range` takes without panicking; none for an empty range.
-fn bounds(range: &KeyRange) -> Option<(Bound<&[u8]>, Bound<&[u8]>)> {
+fn bounds(range: &KeyRange) -> Option<Bounds<'_>> {
     if range.end.is_empty() {
         return Some((Bound::Included(&range.start), Bound::Unbounded));
     }
