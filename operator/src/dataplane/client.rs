@@ -74,13 +74,21 @@ impl AdminClients {
     /// Certificates are read when the first connection is made: they need not exist yet.
     #[must_use]
     pub const fn new(tls: TlsPaths) -> Self {
-        Self { tls, timeout: OBSERVE_TIMEOUT, clients: BTreeMap::new(), answers: BTreeMap::new() }
+        Self {
+            tls,
+            timeout: OBSERVE_TIMEOUT,
+            clients: BTreeMap::new(),
+            answers: BTreeMap::new(),
+        }
     }
 
     /// For who looks only once, and had rather wait than be wrong.
     #[must_use]
-    pub const fn patient(tls: TlsPaths) -> Self {
-        Self { timeout: OBSERVE_ONCE_TIMEOUT, ..Self::new(tls) }
+    pub fn patient(tls: TlsPaths) -> Self {
+        Self {
+            timeout: OBSERVE_ONCE_TIMEOUT,
+            ..Self::new(tls)
+        }
     }
 
     fn tls(&self) -> Result<ClientTls, client::Error> {
@@ -91,12 +99,17 @@ impl AdminClients {
     fn forget(&mut self, targets: &Targets) {
         let known: BTreeSet<&String> = targets.addresses.values().collect();
         self.clients.retain(|address, _| known.contains(address));
-        self.answers.retain(|id, _| targets.addresses.contains_key(id));
+        self.answers
+            .retain(|id, _| targets.addresses.contains_key(id));
     }
 
     /// Notes what came of a look. A refusal counts at once, silence only after a while.
     fn note(&mut self, look: Look, cluster_id: &str) {
-        let Look { id, address, result } = look;
+        let Look {
+            id,
+            address,
+            result,
+        } = look;
         match result {
             Ok(Ok((client, answer))) => {
                 self.clients.insert(address, client);
@@ -108,11 +121,19 @@ impl AdminClients {
                 }
             }
             Ok(Err(error)) => {
-                tracing::debug!(node = id.0, error = &error as &dyn std::error::Error, "no answer");
+                tracing::debug!(
+                    node = id.0,
+                    error = &error as &dyn std::error::Error,
+                    "no answer"
+                );
                 self.answers.remove(&id);
             }
             Err(_) => {
-                if self.answers.get(&id).is_some_and(|(at, _)| at.elapsed() > ANSWER_KEPT) {
+                if self
+                    .answers
+                    .get(&id)
+                    .is_some_and(|(at, _)| at.elapsed() > ANSWER_KEPT)
+                {
                     self.answers.remove(&id);
                 }
             }
@@ -124,16 +145,22 @@ impl DataPlane for AdminClients {
     async fn observe(&mut self, targets: &Targets) -> ClusterView {
         self.forget(targets);
         // Certificates are made with the nodes: before that there is nobody to ask.
-        let Ok(tls) = self.tls() else { return ClusterView::default() };
+        let Ok(tls) = self.tls() else {
+            return ClusterView::default();
+        };
         let mut calls = JoinSet::new();
         let mut rest = targets.addresses.iter();
         loop {
             while calls.len() < IN_FLIGHT_MAX {
-                let Some((&id, address)) = rest.next() else { break };
+                let Some((&id, address)) = rest.next() else {
+                    break;
+                };
                 let known = self.clients.get(address).cloned();
                 calls.spawn(look(id, address.clone(), known, tls.clone(), self.timeout));
             }
-            let Some(done) = calls.join_next().await else { break };
+            let Some(done) = calls.join_next().await else {
+                break;
+            };
             if let Ok(look) = done {
                 self.note(look, &targets.cluster_id);
             }
@@ -180,7 +207,11 @@ async fn look(
     patience: Duration,
 ) -> Look {
     let result = timeout(patience, ask(&address, known, tls)).await;
-    Look { id, address, result }
+    Look {
+        id,
+        address,
+        result,
+    }
 }
 
 async fn ask(
@@ -192,15 +223,36 @@ async fn ask(
         Some(client) => client,
         None => connect_admin(address, &tls).await?,
     };
-    let failed = |status| Error::Call { address: address.to_owned(), source: Box::new(status) };
-    let identity = client.get_identity(GetIdentityRequest {}).await.map_err(failed)?.into_inner();
+    let failed = |status| Error::Call {
+        address: address.to_owned(),
+        source: Box::new(status),
+    };
+    let identity = client
+        .get_identity(GetIdentityRequest {})
+        .await
+        .map_err(failed)?
+        .into_inner();
     let (mut status, mut cluster) = (None, None);
     if identity.joined {
         // A node that can say who it is but no more is there all the same.
-        status = client.get_node_status(GetNodeStatusRequest {}).await.ok().map(tonic::Response::into_inner);
-        cluster = client.get_cluster(GetClusterRequest {}).await.ok().map(tonic::Response::into_inner);
+        status = client
+            .get_node_status(GetNodeStatusRequest {})
+            .await
+            .ok()
+            .map(tonic::Response::into_inner);
+        cluster = client
+            .get_cluster(GetClusterRequest {})
+            .await
+            .ok()
+            .map(tonic::Response::into_inner);
     }
-    Ok((client, Answer { node: NodeView { identity, status }, cluster }))
+    Ok((
+        client,
+        Answer {
+            node: NodeView { identity, status },
+            cluster,
+        },
+    ))
 }
 
 fn newer(one: Option<GetClusterReply>, other: Option<GetClusterReply>) -> Option<GetClusterReply> {
