@@ -377,8 +377,10 @@ mod tests {
 
     #[test]
     fn raft_frames_come_back_and_each_shard_takes_its_own() {
-        let mut message = eraftpb::Message::default();
-        message.to = 7;
+        let mut message = eraftpb::Message {
+            to: 7,
+            ..Default::default()
+        };
         message.entries.push(eraftpb::Entry {
             data: Bytes::from_static(b"x"),
             index: 3,

@@ -133,7 +133,7 @@ impl Prepared {
             senders,
             view: ArcSwap::from_pointee(View::default()),
             revision,
-            clock: Clock::default(),
+            clock: Clock,
             refuse_writes: AtomicBool::new(false),
         });
         Prepared {

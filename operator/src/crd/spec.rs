@@ -22,43 +22,12 @@ pub const REPLICATION_FACTOR_DEFAULT: i32 = 3;
     status = "KvClusterStatus",
     derive = "PartialEq",
     doc = "A cluster of nodes that hold DynamoDB-compatible tables, replicated over zones.",
-    printcolumn(
-        name = "Nodes",
-        type_ = "integer",
-        json_path = ".spec.nodes",
-        description = "Nodes wanted"
-    ),
-    printcolumn(
-        name = "Up",
-        type_ = "integer",
-        json_path = ".status.nodesUp",
-        description = "Nodes that serve"
-    ),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
-        description = "Every node serves and every partition has a leader"
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
-        description = "Why it is ready or not"
-    ),
-    printcolumn(
-        name = "Version",
-        type_ = "integer",
-        json_path = ".status.clusterVersion",
-        priority = 1,
-        description = "Version of the formats that nodes write"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp",
-        description = "Time since the cluster was made"
-    )
+    printcolumn = r#"{"name":"Nodes", "type":"integer", "jsonPath":".spec.nodes", "description":"Nodes wanted"}"#,
+    printcolumn = r#"{"name":"Up", "type":"integer", "jsonPath":".status.nodesUp", "description":"Nodes that serve"}"#,
+    printcolumn = r#"{"name":"Ready", "type":"string", "jsonPath":".status.conditions[?(@.type==\"Ready\")].status", "description":"Every node serves and every partition has a leader"}"#,
+    printcolumn = r#"{"name":"Reason", "type":"string", "jsonPath":".status.conditions[?(@.type==\"Ready\")].reason", "description":"Why it is ready or not"}"#,
+    printcolumn = r#"{"name":"Version", "type":"integer", "priority":1, "jsonPath":".status.clusterVersion", "description":"Version of the formats that nodes write"}"#,
+    printcolumn = r#"{"name":"Age", "type":"date", "jsonPath":".metadata.creationTimestamp", "description":"Time since the cluster was made"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KvClusterSpec {

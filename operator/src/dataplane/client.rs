@@ -84,7 +84,7 @@ impl AdminClients {
 
     /// For who looks only once, and had rather wait than be wrong.
     #[must_use]
-    pub const fn patient(tls: TlsPaths) -> Self {
+    pub fn patient(tls: TlsPaths) -> Self {
         Self {
             timeout: OBSERVE_ONCE_TIMEOUT,
             ..Self::new(tls)
