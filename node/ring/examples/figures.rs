@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use kv_ring::balance::{self, Partition};
 use kv_ring::diff::moved_fraction;
 use kv_ring::{Error, MemberState, NodeId, NodeSpec, Ring, Token, best_loads, loads, plan, shares};
+use rand::{Rng, SeedableRng};
 
 const REPLICAS: usize = 3;
 
@@ -11,6 +13,7 @@ fn main() -> Result<(), Error> {
     for zones in [3, 2, 1, 5] {
         out_and_back(zones)?;
     }
+    random_tokens()?;
     for count in [1_000, 10_000] {
         large(count)?;
     }
@@ -49,6 +52,20 @@ fn out_and_back(zones: u64) -> Result<(), Error> {
     Ok(())
 }
 
+/// What 256 random tokens a node come to.
+fn random_tokens() -> Result<(), Error> {
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    for count in [5, 12, 1_000] {
+        let members = (1..=count).map(|id| {
+            let tokens = (0..256).map(|_| Token(random.random())).collect();
+            node(id, 3).member(MemberState::Up, tokens)
+        });
+        let ring = Ring::new(1, members.collect())?;
+        print_row(&format!("random, {count}"), &ring, &ring, 0)?;
+    }
+    Ok(())
+}
+
 fn large(count: u64) -> Result<(), Error> {
     let zones = 3;
     let started = Instant::now();
@@ -60,6 +77,20 @@ fn large(count: u64) -> Result<(), Error> {
         .map(|&at| ring.placement(at, REPLICAS).len())
         .sum();
     println!("  {placed} replicas placed in {:.2?}", started.elapsed());
+    let partitions: Vec<Partition<u64>> = (0..100 * count)
+        .map(|key| Partition {
+            key,
+            position: Token::of(&key.to_be_bytes()),
+            bytes: 1 << 30,
+        })
+        .collect();
+    let started = Instant::now();
+    let moved = balance::positions(&ring, &partitions, REPLICAS)?.len();
+    println!(
+        "  {moved} of {} partitions balanced in {:.2?}",
+        partitions.len(),
+        started.elapsed()
+    );
     let before = with_member(&ring, &node(count + 1, zones))?;
     let started = Instant::now();
     let delta = plan::join(&before, &[node(count + 1, zones)], REPLICAS)?;

@@ -4,10 +4,10 @@
 //! holds more than [`SLACK`] times its best load of replicas, or of bytes, or one replica more than that best.
 //!
 //! Greedy: while a node is over its bound, take the worst, and of its partitions and of the arcs of nodes that have room the
-//! pair that takes most off all excess; of equals the one that moves least. Each step takes off some, so it ends, and what
-//! lies within the bounds is not touched.
+//! pair that takes most off all excess; of equals the one that moves least. Where no such pair helps, two partitions change places.
+//! Each step takes off some excess, so it ends, and where all is within the bounds nothing is touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::layout::{Layout, NOBODY};
 use crate::{Error, MAX_REPLICAS, NodeSpec, Ring, Token};
@@ -21,8 +21,14 @@ const HEIRS_MAX: usize = 8;
 /// The most arcs of each of these nodes that are weighed, and how many of all of them are tried.
 const ARCS_WEIGHED: usize = 48;
 const ARCS_TRIED: usize = 24;
-/// The most partitions of a node that are tried in a step.
+/// The most partitions of a node that are tried in a move, and those of each side in a swap.
 const PARTITIONS_TRIED: usize = 256;
+const SWAPS_TRIED: usize = 192;
+/// Steps and failed attempts after which balancing gives up.
+const STEPS_PER_PARTITION: usize = 2;
+const FAILURES_PER_NODE: usize = 8;
+/// Excess, relative to a bound, that is not worth a step.
+const GAIN_MIN: f64 = 1e-9;
 
 /// A partition as it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,19 +132,17 @@ struct Balance<'a> {
     partitions: Vec<Placed>,
     held: Vec<Held>,
     bounds: Vec<Held>,
-    /// The partitions on each node.
-    on_node: Vec<BTreeSet<usize>>,
+    /// The partitions on each node, ascending.
+    on_node: Vec<Vec<usize>>,
     /// The arcs that list each node.
     arcs_of: Vec<Vec<usize>>,
 }
 
-/// A partition and the arc that it would go to.
-struct Step {
-    partition: usize,
-    arc: usize,
-    gain: f64,
-    moves: usize,
-}
+/// Partitions with the arcs that they go to.
+type Step = Vec<(usize, usize)>;
+
+/// What relocations add to nodes.
+type Changes = Vec<(usize, Held)>;
 
 impl<'a> Balance<'a> {
     fn new(layout: &'a Layout, sizes: Vec<(usize, u64)>) -> Self {
@@ -155,7 +159,7 @@ impl<'a> Balance<'a> {
                 is_moved: false,
             })
             .collect();
-        let (mut held, mut on_node) = (vec![Held::default(); nodes], vec![BTreeSet::new(); nodes]);
+        let (mut held, mut on_node) = (vec![Held::default(); nodes], vec![Vec::new(); nodes]);
         for (
             index,
             Placed {
@@ -167,7 +171,7 @@ impl<'a> Balance<'a> {
         {
             for node in members(layout, *arc) {
                 held[node] = held[node].plus(1.0, *bytes);
-                on_node[node].insert(index);
+                on_node[node].push(index);
             }
         }
         let count = partitions.iter().fold(0.0, |count, _| count + 1.0);
@@ -193,126 +197,185 @@ impl<'a> Balance<'a> {
 
     fn run(&mut self) {
         let mut is_stuck = vec![false; self.held.len()];
-        // Every step but the stuck ones takes off excess; a partition that goes to and fro would not.
-        for _ in 0..self.partitions.len() + self.held.len() {
+        let mut failures_left = FAILURES_PER_NODE * self.held.len();
+        for _ in 0..STEPS_PER_PARTITION * self.partitions.len() + failures_left {
             let excess = |node: usize| self.held[node].excess(self.bounds[node]);
             let over = (0..self.held.len()).filter(|&node| !is_stuck[node] && excess(node) > 0.0);
             let Some(worst) = over.max_by(|&a, &b| excess(a).total_cmp(&excess(b)).then(b.cmp(&a)))
             else {
                 break;
             };
-            match self.best_step(worst) {
-                Some(step) => self.take(&step),
-                None => is_stuck[worst] = true,
+            if let Some(step) = self.best_move(worst).or_else(|| self.best_swap(worst)) {
+                step.iter()
+                    .for_each(|&(partition, arc)| self.relocate(partition, arc));
+                // It may have made room for those that found none.
+                is_stuck.fill(false);
+            } else if failures_left > 0 {
+                is_stuck[worst] = true;
+                failures_left -= 1;
+            } else {
+                break;
             }
         }
     }
 
-    fn take(&mut self, step: &Step) {
+    fn relocate(&mut self, partition: usize, to: usize) {
         let Placed {
             arc: from,
             bytes,
             is_moved: _,
-        } = self.partitions[step.partition];
+        } = self.partitions[partition];
         for node in members(self.layout, from) {
             self.held[node] = self.held[node].plus(-1.0, bytes);
-            self.on_node[node].remove(&step.partition);
+            self.on_node[node].retain(|&other| other != partition);
         }
-        for node in members(self.layout, step.arc) {
+        for node in members(self.layout, to) {
             self.held[node] = self.held[node].plus(1.0, bytes);
-            self.on_node[node].insert(step.partition);
+            let on_node = &mut self.on_node[node];
+            on_node.insert(
+                on_node.partition_point(|&other| other < partition),
+                partition,
+            );
         }
-        self.partitions[step.partition] = Placed {
-            arc: step.arc,
+        self.partitions[partition] = Placed {
+            arc: to,
             bytes,
             is_moved: true,
         };
     }
 
     /// The step that takes most off all excess by moving a partition off `node`.
-    fn best_step(&self, node: usize) -> Option<Step> {
+    fn best_move(&self, node: usize) -> Option<Step> {
         let arcs = self.arcs_with_room(node);
-        let stride = self.on_node[node].len().div_ceil(PARTITIONS_TRIED).max(1);
-        let partitions = self.on_node[node].iter().step_by(stride);
-        let steps = partitions
-            .flat_map(|&partition| arcs.iter().map(move |&arc| self.weigh(partition, arc)));
-        steps.filter(|step| step.gain > 1e-9).max_by(|a, b| {
-            let by_gain = a.gain.total_cmp(&b.gain).then(b.moves.cmp(&a.moves));
-            by_gain.then((b.partition, b.arc).cmp(&(a.partition, a.arc)))
-        })
+        let partitions = sample(&self.on_node[node], PARTITIONS_TRIED);
+        let moves =
+            partitions.flat_map(|partition| arcs.iter().map(move |&arc| [(partition, arc)]));
+        self.best(moves)
+    }
+
+    /// The step that takes most off all excess by letting a partition on `node` change places with one elsewhere: where others have
+    /// room for bytes but not for replicas, or the reverse.
+    fn best_swap(&self, node: usize) -> Option<Step> {
+        let is_here = |partition: &usize| self.on_node[node].binary_search(partition).is_ok();
+        let stride = self.partitions.len().div_ceil(SWAPS_TRIED).max(1);
+        let elsewhere: Vec<usize> = (0..self.partitions.len())
+            .step_by(stride)
+            .filter(|partition| !is_here(partition))
+            .collect();
+        let arc = |partition: usize| self.partitions[partition].arc;
+        let swaps = sample(&self.on_node[node], SWAPS_TRIED).flat_map(|here| {
+            elsewhere
+                .iter()
+                .map(move |&there| [(here, arc(there)), (there, arc(here))])
+        });
+        self.best(swaps)
+    }
+
+    /// The step with most gain; of equals that which moves least, then the first.
+    fn best<const N: usize>(
+        &self,
+        candidates: impl Iterator<Item = [(usize, usize); N]>,
+    ) -> Option<Step> {
+        let mut changes = Changes::new();
+        let weighed =
+            candidates.map(|relocations| (self.weigh(&relocations, &mut changes), relocations));
+        let best =
+            weighed
+                .filter(|((gain, _), _)| *gain > GAIN_MIN)
+                .max_by(|(a, a_last), (b, b_last)| {
+                    a.0.total_cmp(&b.0)
+                        .then(b.1.cmp(&a.1))
+                        .then(b_last.cmp(a_last))
+                });
+        best.map(|(_, relocations)| relocations.to_vec())
+    }
+
+    /// By how much all excess falls, and how many replicas move.
+    fn weigh(&self, relocations: &[(usize, usize)], changes: &mut Changes) -> (f64, usize) {
+        changes.clear();
+        let mut moves = 0;
+        for &(partition, to) in relocations {
+            let Placed {
+                arc: from,
+                bytes,
+                is_moved: _,
+            } = self.partitions[partition];
+            let is_in =
+                |arc: usize, node: usize| members(self.layout, arc).any(|other| other == node);
+            let mut add = |node: usize, replicas: f64| match changes
+                .iter_mut()
+                .find(|(other, _)| *other == node)
+            {
+                Some((_, held)) => *held = held.plus(replicas, bytes),
+                None => changes.push((node, Held::default().plus(replicas, bytes))),
+            };
+            members(self.layout, from)
+                .filter(|&node| !is_in(to, node))
+                .for_each(|node| add(node, -1.0));
+            for node in members(self.layout, to).filter(|&node| !is_in(from, node)) {
+                add(node, 1.0);
+                moves += 1;
+            }
+        }
+        let gain = changes.iter().map(|&(node, change)| {
+            let (held, bound) = (self.held[node], self.bounds[node]);
+            let after = Held {
+                replicas: held.replicas + change.replicas,
+                bytes: held.bytes + change.bytes,
+            };
+            held.excess(bound) - after.excess(bound)
+        });
+        (gain.sum(), moves)
     }
 
     /// Arcs that do not list `node`, and whose nodes have most room.
     fn arcs_with_room(&self, node: usize) -> Vec<usize> {
         let fill = |node: usize| self.held[node].fill(self.bounds[node]);
-        let zone = |node: usize| {
-            u32::try_from(node)
-                .map(|node| self.layout.topology.zone_of(node))
-                .ok()
-        };
-        let mut emptiest: Vec<usize> = (0..self.held.len())
-            .filter(|&other| fill(other) < 1.0)
+        let zone = |node: usize| u32::try_from(node).map(|node| self.layout.topology.zone_of(node));
+        let roomy: Vec<(f64, usize)> = (0..self.held.len())
+            .map(|other| (fill(other), other))
+            .filter(|&(fill, _)| fill < 1.0)
             .collect();
-        emptiest.sort_by(|&a, &b| fill(a).total_cmp(&fill(b)).then(a.cmp(&b)));
-        let mates = emptiest
+        let mates = roomy
             .iter()
-            .filter(|&&other| zone(other) == zone(node))
-            .take(HEIRS_MAX);
-        let heirs: BTreeSet<usize> = emptiest
-            .iter()
-            .take(HEIRS_MAX)
-            .chain(mates)
             .copied()
+            .filter(|&(_, other)| zone(other) == zone(node))
             .collect();
-        let mut arcs: BTreeSet<usize> = BTreeSet::new();
+        let heirs: BTreeSet<usize> = emptiest(mates).into_iter().chain(emptiest(roomy)).collect();
+        // Arcs that list the same nodes are alike: one is enough.
+        let mut arcs: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
         for heir in heirs {
-            let stride = self.arcs_of[heir].len().div_ceil(ARCS_WEIGHED).max(1);
-            arcs.extend(self.arcs_of[heir].iter().step_by(stride));
+            let free = |arc: &usize| members(self.layout, *arc).all(|other| other != node);
+            let free: Vec<usize> = self.arcs_of[heir].iter().copied().filter(free).collect();
+            for arc in sample(&free, ARCS_WEIGHED) {
+                let mut nodes: Vec<usize> = members(self.layout, arc).collect();
+                nodes.sort_unstable();
+                arcs.entry(nodes).or_insert(arc);
+            }
         }
-        let room = |arc: usize| {
-            members(self.layout, arc)
-                .map(|node| 1.0 - fill(node))
-                .sum::<f64>()
-        };
+        let room = |nodes: &[usize]| nodes.iter().map(|&node| 1.0 - fill(node)).sum::<f64>();
         let mut arcs: Vec<(f64, usize)> = arcs
-            .into_iter()
-            .filter(|&arc| members(self.layout, arc).all(|other| other != node))
-            .map(|arc| (room(arc), arc))
+            .iter()
+            .map(|(nodes, &arc)| (room(nodes), arc))
             .collect();
         arcs.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         arcs.truncate(ARCS_TRIED);
         arcs.into_iter().map(|(_, arc)| arc).collect()
     }
+}
 
-    fn weigh(&self, partition: usize, arc: usize) -> Step {
-        let Placed {
-            arc: from,
-            bytes,
-            is_moved: _,
-        } = self.partitions[partition];
-        let change = |node: usize, by: f64| {
-            let held = self.held[node];
-            held.excess(self.bounds[node]) - held.plus(by, bytes).excess(self.bounds[node])
-        };
-        let (mut gain, mut moves) = (0.0, 0);
-        for node in members(self.layout, from)
-            .filter(|&node| members(self.layout, arc).all(|other| other != node))
-        {
-            gain += change(node, -1.0);
-        }
-        for node in members(self.layout, arc)
-            .filter(|&node| members(self.layout, from).all(|other| other != node))
-        {
-            gain += change(node, 1.0);
-            moves += 1;
-        }
-        Step {
-            partition,
-            arc,
-            gain,
-            moves,
-        }
+/// The few nodes that are least full.
+fn emptiest(mut nodes: Vec<(f64, usize)>) -> Vec<usize> {
+    if nodes.len() > HEIRS_MAX {
+        nodes.select_nth_unstable_by(HEIRS_MAX, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        nodes.truncate(HEIRS_MAX);
     }
+    nodes.into_iter().map(|(_, node)| node).collect()
+}
+
+/// Up to `count` of these, evenly spaced.
+fn sample(of: &[usize], count: usize) -> impl Iterator<Item = usize> + '_ {
+    of.iter().copied().step_by(of.len().div_ceil(count).max(1))
 }
 
 /// The nodes that an arc lists.

@@ -133,7 +133,8 @@ impl Circle for Without<'_> {
         _: impl Fn(u32) -> bool,
     ) -> Option<(usize, u32)> {
         // `is_open` only spares zones without a fit.
-        let walk = (0..self.len()).map(|step| (step, self.owner(start, step)));
-        { walk }.find(|&(_, node)| fits(node))
+        (0..self.len())
+            .map(|step| (step, self.owner(start, step)))
+            .find(|&(_, node)| fits(node))
     }
 }

@@ -29,7 +29,7 @@ use reference::Reference;
 use relax::{Budget, relax};
 
 /// How many tokens a node of average weight gets.
-pub const TOKENS_PER_NODE: usize = 64;
+pub const TOKENS_PER_NODE: usize = 32;
 /// The fewest tokens that a node gets.
 const TOKENS_MIN: usize = 8;
 /// The most tokens that a plan gives to one node.
