@@ -3,3 +3,4 @@
 mod full_disk;
 mod mount;
 mod power_cut;
+mod sync_price;

@@ -133,7 +133,7 @@ pub struct Space {
     pub total: u64,
 }
 
-/// The engine: ordered pairs in four keyspaces.
+/// The engine: ordered pairs in four keyspaces. Keys are shorter than 16 KiB.
 pub trait Store: Reader + Send + Sync + fmt::Debug {
     /// Applies a batch. Later reads see it; a crash forgets it unless a [`flush`](Store::flush) that began later has ended.
     /// After a crash the store is at one moment between the last finished flush and the crash, over all keyspaces.
@@ -159,7 +159,7 @@ pub trait Store: Reader + Send + Sync + fmt::Debug {
     /// Forgets staged content.
     fn unstage(&self, stage: u64) -> Result<()>;
 
-    /// About how many bytes the range takes on disk and in memory.
+    /// About how many bytes the range takes; what is not flushed yet may be left out.
     fn approximate_bytes(&self, range: &KeyRange) -> Result<u64>;
 
     /// At most `count` keys that cut the range into pieces of about equal size.
