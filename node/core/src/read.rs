@@ -171,3 +171,201 @@ fn corrupt(row: &[u8], detail: &dyn std::fmt::Display) -> store::Error {
         detail: detail.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use kv_model::encoding::key::{Part, partition_key, row_key, token, tuple};
+    use kv_model::value::{AttributeValue, Item};
+
+    use super::*;
+    use crate::store::Visitor;
+
+    /// Ordered pairs.
+    struct Rows(BTreeMap<Vec<u8>, Bytes>);
+
+    impl Reader for Rows {
+        fn get(&self, _: Keyspace, key: &[u8]) -> store::Result<Option<Bytes>> {
+            Ok(self.0.get(key).cloned())
+        }
+
+        fn scan(
+            &self,
+            range: &KeyRange,
+            reverse: bool,
+            visit: &mut Visitor<'_>,
+        ) -> store::Result<()> {
+            let inside = |key: &[u8]| {
+                key >= &range.start[..] && (range.end.is_empty() || key < &range.end[..])
+            };
+            let mut rows = self.0.iter().filter(|(key, _)| inside(key));
+            while let Some((key, value)) = if reverse {
+                rows.next_back()
+            } else {
+                rows.next()
+            } {
+                if !visit(key, value) {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn row(index: u8, sort: &str) -> Vec<u8> {
+        let partition = partition_key(&[Part::S("k")]);
+        row_key(
+            1,
+            token(&partition),
+            &partition,
+            index,
+            &tuple(&[Part::S(sort)]),
+        )
+    }
+
+    fn record(tombstone: bool, sort: &str) -> Bytes {
+        let item: Item = [("b".to_owned(), AttributeValue::S(sort.into()))].into();
+        let mut out = Vec::new();
+        let record = Record {
+            clock: 7,
+            origin: 0,
+            tombstone,
+            intent: false,
+            siblings: false,
+            expiry_s: None,
+            payload: &if tombstone {
+                Bytes::new()
+            } else {
+                item::encode(&item)
+            },
+        };
+        record.encode_into(&mut out);
+        out.into()
+    }
+
+    /// Items a, c, d; b is deleted; an index entry lies behind them.
+    fn rows() -> Rows {
+        let mut rows = BTreeMap::new();
+        for (sort, tombstone) in [("a", false), ("b", true), ("c", false), ("d", false)] {
+            rows.insert(row(ITEM_INDEX, sort), record(tombstone, sort));
+        }
+        rows.insert(row(1, "a"), record(false, "a"));
+        Rows(rows)
+    }
+
+    fn all() -> Page {
+        Page {
+            table: 1,
+            max_bytes: 1 << 20,
+            ..Page::default()
+        }
+    }
+
+    #[test]
+    fn a_deleted_item_is_none_with_a_version() {
+        let get_of = |sort| Get {
+            table: 1,
+            row: row(ITEM_INDEX, sort).into(),
+            consistency: 0,
+        };
+        let found = get(&rows(), &get_of("a")).unwrap();
+        assert!(found.item.is_some() && found.version == 7);
+        let deleted = get(&rows(), &get_of("b")).unwrap();
+        assert_eq!(
+            deleted,
+            Got {
+                item: None,
+                version: 7
+            }
+        );
+        assert_eq!(get(&rows(), &get_of("z")).unwrap(), Got::default());
+    }
+
+    #[test]
+    fn pages_cover_a_range_without_gaps_or_repeats() {
+        for reverse in [false, true] {
+            for (limit, max_bytes) in [(1, 1 << 20), (2, 1 << 20), (0, 1), (0, 1 << 20)] {
+                let mut page_of = Page {
+                    reverse,
+                    limit,
+                    max_bytes,
+                    ..all()
+                };
+                let mut found = Vec::new();
+                loop {
+                    let paged = page(&rows(), &page_of).unwrap();
+                    assert!(limit == 0 || paged.scanned <= u64::from(limit));
+                    assert_eq!(paged.bytes, 2 * paged.scanned);
+                    found.extend(paged.items);
+                    let Some(last) = paged.last else { break };
+                    if reverse {
+                        page_of.end = last;
+                    } else {
+                        page_of.start = [&last[..], &[0]].concat().into();
+                    }
+                }
+                if reverse {
+                    found.reverse();
+                }
+                let expected = page(&rows(), &all()).unwrap().items;
+                assert_eq!(expected.len(), 3);
+                assert_eq!(
+                    found, expected,
+                    "limit {limit}, {max_bytes} bytes, reverse {reverse}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn filters_see_all_and_keep_some() {
+        let values: Item = [(":c".to_owned(), AttributeValue::S("c".into()))].into();
+        let filter = api::Expression {
+            text: "b >= :c".into(),
+            names: Default::default(),
+            values: item::encode(&values),
+        };
+        let filtered = Page {
+            filter: Some(filter),
+            ..all()
+        };
+        let paged = page(&rows(), &filtered).unwrap();
+        assert_eq!((paged.count, paged.scanned, paged.items.len()), (2, 3, 2));
+        let counted = page(
+            &rows(),
+            &Page {
+                count_only: true,
+                ..filtered
+            },
+        )
+        .unwrap();
+        assert_eq!((counted.count, counted.items.len()), (2, 0));
+        let bad = api::Expression {
+            text: "b >".into(),
+            ..Default::default()
+        };
+        assert!(matches!(
+            page(
+                &rows(),
+                &Page {
+                    filter: Some(bad),
+                    ..all()
+                }
+            ),
+            Err(Error::Request(_))
+        ));
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_corruption() {
+        let mut rows = rows();
+        rows.0
+            .insert(row(ITEM_INDEX, "a"), Bytes::from_static(b"\xff"));
+        let corrupt = page(&rows, &all());
+        assert!(matches!(
+            corrupt,
+            Err(Error::Store(store::Error::Corrupt { .. }))
+        ));
+    }
+}

@@ -39,10 +39,7 @@ pub fn read_units(size: u64, strong: bool) -> f64 {
     units(size, READ_UNIT_BYTES) * if strong { 1.0 } else { 0.5 }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "sizes of requests are far below 2^52"
-)]
+/// Exact: sizes of requests are far below 2^52 bytes.
 fn units(size: u64, unit: u64) -> f64 {
     size.div_ceil(unit).max(1) as f64
 }

@@ -163,6 +163,27 @@ async fn answers_are_typed_and_summed() {
 }
 
 #[tokio::test]
+async fn requests_are_counted_by_operation_and_error() {
+    let server = Server::start().await;
+    server.call("ListTables", json!({})).await;
+    server.refused("ListTables", json!({"Limit": 0})).await;
+    server.refused("Nothing", json!({})).await;
+    let metrics = server.metrics();
+    for line in [
+        "dynamo_requests_total{operation=\"ListTables\"} 2",
+        "dynamo_request_duration_seconds_count{operation=\"ListTables\"} 2",
+        "dynamo_errors_total{operation=\"ListTables\",error=\"ValidationException\"} 1",
+        "dynamo_errors_total{operation=\"none\",error=\"UnknownOperationException\"} 1",
+        "dynamo_in_flight 0",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line} is not in\n{metrics}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn bodies_end_at_16_mib() {
     let server = Server::start().await;
     let most = "a".repeat(16 * 1024 * 1024);

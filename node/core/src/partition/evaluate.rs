@@ -186,3 +186,111 @@ fn invalid(error: kv_model::expression::Error) -> Error {
 fn unreadable(error: kv_model::encoding::Error) -> Error {
     Error::Validation(format!("an encoded item can't be read: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &str) -> AttributeValue {
+        AttributeValue::S(value.into())
+    }
+
+    fn encoded(attributes: &[(&str, &str)]) -> Bytes {
+        let item = attributes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), text(value)));
+        item::encode(&item.collect())
+    }
+
+    fn expression(source: &str, value: &str) -> Expression {
+        let values = encoded(&[(":v", value)]);
+        Expression {
+            text: source.into(),
+            names: Default::default(),
+            values,
+        }
+    }
+
+    fn write(action: Action, condition: Option<&str>, returns: Returns) -> Write {
+        Write {
+            table: 1,
+            row: Bytes::new(),
+            key: encoded(&[("a", "k")]),
+            condition: condition.map(|source| expression(source, "1")),
+            returns: returns.into(),
+            return_on_failure: true,
+            action: Some(action),
+        }
+    }
+
+    fn run(old: Option<&Bytes>, write: &Write) -> Result<Mutation, Error> {
+        evaluate(old.map(|old| &**old), write, &Parsed::of(write)?)
+    }
+
+    #[test]
+    fn answers_with_what_was_asked_for() {
+        let old = encoded(&[("a", "k"), ("x", "1"), ("y", "2")]);
+        let new = encoded(&[("a", "k"), ("x", "3"), ("y", "2")]);
+        for (returns, attributes) in [
+            (Returns::None, None),
+            (Returns::AllOld, Some(old.clone())),
+            (Returns::UpdatedOld, Some(encoded(&[("x", "1")]))),
+            (Returns::AllNew, Some(new.clone())),
+            (Returns::UpdatedNew, Some(encoded(&[("x", "3")]))),
+        ] {
+            let update = Action::Update(expression("SET x = :v", "3"));
+            let mutation = run(Some(&old), &write(update, None, returns)).unwrap();
+            assert_eq!(mutation.new, Some(new.clone()), "{returns:?}");
+            assert_eq!(mutation.attributes, attributes, "{returns:?}");
+            assert_eq!(
+                (mutation.old_size, mutation.new_size),
+                (6, 6),
+                "{returns:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_condition_that_fails_writes_nothing_and_shows_the_item() {
+        let old = encoded(&[("a", "k"), ("x", "2")]);
+        for action in [Action::Put(encoded(&[("a", "k")])), Action::Delete(true)] {
+            let guarded = write(action, Some("x = :v"), Returns::None);
+            let failed = Error::ConditionFailed {
+                item: Some(old.clone()),
+            };
+            assert_eq!(run(Some(&old), &guarded), Err(failed));
+            assert_eq!(
+                run(None, &guarded),
+                Err(Error::ConditionFailed { item: None })
+            );
+            let holds = encoded(&[("a", "k"), ("x", "1")]);
+            assert!(run(Some(&holds), &guarded).is_ok());
+        }
+    }
+
+    #[test]
+    fn an_update_makes_an_item_of_its_key() {
+        let bare = write(Action::Update(Expression::default()), None, Returns::AllNew);
+        let mutation = run(None, &bare).unwrap();
+        assert_eq!(mutation.new, Some(encoded(&[("a", "k")])));
+        assert_eq!(mutation.attributes, mutation.new);
+        assert_eq!((mutation.old_size, mutation.new_size), (0, 2));
+    }
+
+    #[test]
+    fn results_have_a_size_limit() {
+        let big = "x".repeat(ITEM_SIZE_MAX);
+        let update = Action::Update(expression("SET x = :v", &big));
+        let words = "Item size to update has exceeded the maximum allowed size";
+        assert_eq!(
+            run(None, &write(update, None, Returns::None)),
+            Err(Error::Validation(words.into()))
+        );
+        let put = Action::Put(encoded(&[("a", "k"), ("x", &big)]));
+        let words = "Item size has exceeded the maximum allowed size";
+        assert_eq!(
+            run(None, &write(put, None, Returns::None)),
+            Err(Error::Validation(words.into()))
+        );
+    }
+}

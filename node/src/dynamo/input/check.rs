@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::fields::{Text, parse_bool, truncate};
@@ -408,11 +408,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         match self.member.shape {
             Shape::Structure(structure) => self.structure(structure, map),
             Shape::Map(values, _) => self.map(values, map),
-            _ => {
-                let error = A::Error::custom(words::UNEXPECTED_STRUCTURE);
-                self.wrong::<Found, A::Error>(words::UNEXPECTED_STRUCTURE)
-                    .and(Err(error))
-            }
+            _ => self.wrong(words::UNEXPECTED_STRUCTURE),
         }
     }
 }

@@ -119,7 +119,6 @@ impl<'de> Deserialize<'de> for Int {
 }
 
 /// Towards zero; what is out of range becomes the nearest that isn't.
-#[expect(clippy::cast_possible_truncation, reason = "saturates, as wanted")]
 pub(super) fn truncate(number: f64) -> i64 {
     number as i64
 }

@@ -149,9 +149,7 @@ impl<D: Database> Context<'_, D> {
             .await?;
         match table.status {
             TableStatus::Active | TableStatus::Updating => Ok(table),
-            // One that is being deleted still shows what it has.
-            TableStatus::Deleting => Ok(table),
-            TableStatus::Creating => Err(Error::no_table()),
+            TableStatus::Deleting | TableStatus::Creating => Err(Error::no_table()),
         }
     }
 

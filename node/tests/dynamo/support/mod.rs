@@ -24,6 +24,7 @@ pub const ANY_SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=any/20300101/eu-tes
 pub struct Server {
     pub url: String,
     pub database: Arc<Memory>,
+    registry: Registry,
     client: Client<HttpConnector, Full<Bytes>>,
     _stop: DropGuard,
 }
@@ -57,7 +58,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let database = Arc::new(Memory::default());
-        let metrics = Arc::new(Metrics::new(&mut Registry::default()));
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::new(&mut registry));
         let stop = CancellationToken::new();
         tokio::spawn(serve(
             listener,
@@ -70,9 +72,17 @@ impl Server {
         Server {
             url,
             database,
+            registry,
             client,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// The metrics as they are scraped.
+    pub fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("written");
+        text
     }
 
     /// Sends a request as it is.
