@@ -1,0 +1,58 @@
+"""Whatever a test starts is stopped at its end, however it ends; when it fails, the last words of every process are in the report."""
+
+import os
+
+import pytest
+
+from harness.cluster import Cluster
+from harness.dev import Dev
+from harness.process import STARTED
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed and call.when in ("setup", "call"):
+        for thing in list(STARTED):
+            for name, text in thing.logs().items():
+                if text:
+                    report.sections.append((f"log of {name}", text))
+    return report
+
+
+@pytest.fixture(autouse=True)
+def everything_ends():
+    """What was there before belongs to a fixture of wider scope, which ends it."""
+    before = list(STARTED)
+    yield
+    for thing in reversed([thing for thing in STARTED if thing not in before]):
+        thing.close()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Makes clusters: cluster(nodes=3, …); not started yet."""
+    return lambda **options: Cluster(tmp_path, **options)
+
+
+@pytest.fixture
+def dev(tmp_path):
+    """Starts `kv-node dev` with more arguments; serves when it returns."""
+    return lambda *arguments, **options: Dev(tmp_path, *arguments, **options)
+
+
+@pytest.fixture
+def root():
+    """For tests that mount file systems, make namespaces or change users."""
+    assert os.geteuid() == 0, "this test mounts file systems or makes network namespaces: run the tests as root"
+
+
+@pytest.fixture
+def say(capsys):
+    """Prints a figure although pytest captures output: it belongs to the result."""
+
+    def print_it(text):
+        with capsys.disabled():
+            print(f"\n    {text}", end="", flush=True)
+
+    return print_it
