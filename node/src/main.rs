@@ -99,6 +99,13 @@ fn main() -> ExitCode {
         eprintln!("kv-node: {error}");
         return ExitCode::from(ExitStatus::Config.code());
     }
+    // A thread that panicked may have left a promise half made: nothing of this process may go on (DESIGN §12). In the profile it
+    // would be `panic = "abort"`, but then tests, which must unwind, would share no compiled crate with what is shipped.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        std::process::abort();
+    }));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
