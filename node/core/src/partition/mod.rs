@@ -122,7 +122,7 @@ enum Guarded {
 
 #[derive(Debug)]
 enum Reading {
-    Evaluate(RequestId),
+    Evaluate { id: RequestId, generation: u64 },
     Leased { forward: Forward, to: ReplyTo, generation: u64 },
     Confirmed { forward: Forward, to: ReplyTo, generation: u64 },
 }
@@ -308,17 +308,21 @@ impl Partition {
         writing.stage = Stage::Evaluating;
         let Some(Operation::Write(write)) = &writing.forward.operation else { return };
         let read = fx.read(Operation::Get(Get { table: write.table, row: write.row.clone(), consistency: 0 }));
-        self.reading.insert(read, Reading::Evaluate(id));
+        self.reading.insert(read, Reading::Evaluate { id, generation: self.generation });
     }
 
     /// Whether a read is for an evaluation: then the raw record is wanted.
     pub fn wants_record(&self, read: u64) -> bool {
-        matches!(self.reading.get(&read), Some(Reading::Evaluate(_)))
+        matches!(self.reading.get(&read), Some(Reading::Evaluate { .. }))
     }
 
     pub fn on_read(&mut self, group: &mut Group, read: u64, result: ReadResult, now: Now, fx: &mut Effects) {
         match self.reading.remove(&read) {
-            Some(Reading::Evaluate(id)) => self.on_record(group, id, result, now, fx),
+            // A record that was read before this replica led again may be old, though the same request is under way again.
+            Some(Reading::Evaluate { id, generation }) if generation == self.generation || active(Mutant::CommitsDeposedCommand) => {
+                self.on_record(group, id, result, now, fx);
+            }
+            Some(Reading::Evaluate { .. }) => {}
             Some(Reading::Leased { forward, to, generation }) => {
                 let held = group.lease_until() > now.mono_us || active(Mutant::ServesAfterLease) && group.lease_until() > 0;
                 if generation == self.generation && held {

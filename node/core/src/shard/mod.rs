@@ -426,7 +426,7 @@ impl Shard {
         if self.flushing.is_some() {
             return;
         }
-        let limit = if self.config.flush_log_bytes > 0 { self.config.flush_log_bytes } else { FLUSH_LOG_BYTES };
+        let limit = self.flush_limit();
         let due = self.now.mono_us >= self.flushed_at + FLUSH_US;
         if !self.want_flush && !due && self.log_bytes() < limit {
             return;
@@ -437,6 +437,11 @@ impl Shard {
         let applied = self.replicas.iter().map(|(id, r)| (*id, r.state().applied_index)).collect();
         self.flushing = Some((self.flush, applied));
         self.out.push(Output::Flush(self.flush));
+    }
+
+    /// Bytes of log at which the engine is flushed.
+    fn flush_limit(&self) -> usize {
+        if self.config.flush_log_bytes > 0 { self.config.flush_log_bytes } else { FLUSH_LOG_BYTES }
     }
 
     fn log_bytes(&self) -> usize {
