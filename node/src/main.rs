@@ -54,7 +54,12 @@ struct Dev {
     #[arg(long, requires = "secret_key")]
     access_key: Option<String>,
     /// Its secret.
-    #[arg(long, requires = "access_key", env = "RINGKV_SECRET_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        requires = "access_key",
+        env = "RINGKV_SECRET_KEY",
+        hide_env_values = true
+    )]
     secret_key: Option<String>,
     /// Listen beyond this machine although any signature passes.
     #[arg(long)]
@@ -83,17 +88,27 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to stdout and are no mistake. A closed stdout leaves nobody to tell.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(ExitStatus::Usage.code()) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                ExitCode::from(ExitStatus::Usage.code())
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     if let Err(error) = telemetry::init(telemetry::Format::of_stderr()) {
         eprintln!("kv-node: {error}");
         return ExitCode::from(ExitStatus::Config.code());
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("kv-node: the system gives no threads: {error}. {}", ExitStatus::System.advice());
+            eprintln!(
+                "kv-node: the system gives no threads: {error}. {}",
+                ExitStatus::System.advice()
+            );
             return ExitCode::from(ExitStatus::System.code());
         }
     };
@@ -107,7 +122,10 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<(), Failure> {
-    let system = |error: std::io::Error| Failure { status: ExitStatus::System, message: format!("signals can't be caught: {error}") };
+    let system = |error: std::io::Error| Failure {
+        status: ExitStatus::System,
+        message: format!("signals can't be caught: {error}"),
+    };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
     let node = match command {
@@ -131,13 +149,22 @@ fn guard(address: SocketAddr, keys: &[AccessKey], allowed: bool) -> Result<(), F
     if address.ip().is_loopback() || !keys.is_empty() || allowed {
         return Ok(());
     }
-    let message = format!("{address} can be reached from other machines, and no access key is configured: give one, or say --allow-unauthenticated");
-    Err(Failure { status: ExitStatus::Config, message })
+    let message = format!(
+        "{address} can be reached from other machines, and no access key is configured: give one, or say --allow-unauthenticated"
+    );
+    Err(Failure {
+        status: ExitStatus::Config,
+        message,
+    })
 }
 
 async fn start_dev(dev: Dev) -> Result<Node, Failure> {
     let keys = match (dev.access_key, dev.secret_key) {
-        (Some(id), Some(secret)) => vec![AccessKey { id, secret, account: default_account() }],
+        (Some(id), Some(secret)) => vec![AccessKey {
+            id,
+            secret,
+            account: default_account(),
+        }],
         _ => Vec::new(),
     };
     guard(dev.listen, &keys, dev.allow_unauthenticated)?;
@@ -152,7 +179,10 @@ async fn start_dev(dev: Dev) -> Result<Node, Failure> {
 }
 
 async fn start_run(run: Run) -> Result<Node, Failure> {
-    let config = NodeConfig::read(&run.config).map_err(|error| Failure { status: ExitStatus::Config, message: error.to_string() })?;
+    let config = NodeConfig::read(&run.config).map_err(|error| Failure {
+        status: ExitStatus::Config,
+        message: error.to_string(),
+    })?;
     for address in [config.listen.dynamo, config.listen.kv] {
         guard(address, &config.auth.access_keys, run.allow_unauthenticated)?;
     }

@@ -35,8 +35,14 @@ pub fn get(reader: &(impl Reader + ?Sized), get: &Get) -> Result<Got, store::Err
     let record = Record::parse(&row).map_err(|error| corrupt(&get.row, &error))?;
     let version = record.clock;
     match payload(&record, &get.row)? {
-        Some(item) => Ok(Got { item: Some(row.slice_ref(item)), version }),
-        None => Ok(Got { item: None, version }),
+        Some(item) => Ok(Got {
+            item: Some(row.slice_ref(item)),
+            version,
+        }),
+        None => Ok(Got {
+            item: None,
+            version,
+        }),
     }
 }
 
@@ -60,13 +66,17 @@ pub fn page(reader: &(impl Reader + ?Sized), page: &Page) -> Result<Paged, Error
         end: page.end.clone(),
     };
     let mut failed = None;
-    reader.scan(&range, page.reverse, &mut |key, value| match pager.visit(key, value) {
-        Ok(go_on) => go_on,
-        Err(error) => {
-            failed = Some(error);
-            false
-        }
-    })?;
+    reader.scan(
+        &range,
+        page.reverse,
+        &mut |key, value| match pager.visit(key, value) {
+            Ok(go_on) => go_on,
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
+        },
+    )?;
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(pager.paged),
@@ -83,11 +93,13 @@ struct Pager<'p> {
 
 impl<'p> Pager<'p> {
     fn of(page: &'p Page) -> Result<Self, api::Error> {
-        let invalid = |error: kv_model::expression::Error| api::Error::Validation(error.to_string());
+        let invalid =
+            |error: kv_model::expression::Error| api::Error::Validation(error.to_string());
         let filter = match &page.filter {
-            Some(text) => {
-                Some(parse_condition(Kind::Filter, &text.text, &mut placeholders(text)?).map_err(invalid)?)
-            }
+            Some(text) => Some(
+                parse_condition(Kind::Filter, &text.text, &mut placeholders(text)?)
+                    .map_err(invalid)?,
+            ),
             None => None,
         };
         let projection = match &page.projection {
@@ -96,7 +108,12 @@ impl<'p> Pager<'p> {
             }
             None => None,
         };
-        Ok(Pager { page, filter, projection, paged: Paged::default() })
+        Ok(Pager {
+            page,
+            filter,
+            projection,
+            paged: Paged::default(),
+        })
     }
 
     /// Looks at one row; returns whether the page goes on.
@@ -106,7 +123,9 @@ impl<'p> Pager<'p> {
             return Ok(true);
         }
         let record = Record::parse(value).map_err(|error| corrupt(key, &error))?;
-        let Some(encoded) = payload(&record, key)? else { return Ok(true) };
+        let Some(encoded) = payload(&record, key)? else {
+            return Ok(true);
+        };
         self.paged.scanned += 1;
         self.paged.bytes += item::size(encoded).map_err(|error| corrupt(key, &error))? as u64;
         self.take(key, encoded)?;
@@ -147,5 +166,8 @@ impl<'p> Pager<'p> {
 
 fn corrupt(row: &[u8], detail: &dyn std::fmt::Display) -> store::Error {
     let place = row.iter().map(|byte| format!("{byte:02x}")).collect();
-    store::Error::Corrupt { place, detail: detail.to_string() }
+    store::Error::Corrupt {
+        place,
+        detail: detail.to_string(),
+    }
 }

@@ -56,11 +56,14 @@ impl Ticket {
     }
 
     pub fn leader(&self) -> Option<NodeId> {
-        Some(self.leader.load(Ordering::Relaxed)).filter(|&id| id > 0).map(NodeId)
+        Some(self.leader.load(Ordering::Relaxed))
+            .filter(|&id| id > 0)
+            .map(NodeId)
     }
 
     pub(crate) fn set_leader(&self, leader: Option<NodeId>) {
-        self.leader.store(leader.map_or(0, |n| n.0), Ordering::Relaxed);
+        self.leader
+            .store(leader.map_or(0, |n| n.0), Ordering::Relaxed);
     }
 
     pub(crate) fn set_lease(&self, until: u64) {

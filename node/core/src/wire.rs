@@ -44,7 +44,11 @@ impl Target {
 
 /// The shard of a node that owns a group; the metadata group is always in the first.
 pub fn shard_of(group: GroupId, shards: u32) -> u32 {
-    if group == GroupId::META { 0 } else { (group.0 % u64::from(shards)) as u32 }
+    if group == GroupId::META {
+        0
+    } else {
+        (group.0 % u64::from(shards)) as u32
+    }
 }
 
 /// A frame that can't be read.
@@ -242,8 +246,14 @@ struct Body {
 /// A frame, decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {
-    Raft { wall_ms: u64, messages: Vec<RaftMessage> },
-    One { wall_ms: u64, kind: Kind },
+    Raft {
+        wall_ms: u64,
+        messages: Vec<RaftMessage>,
+    },
+    One {
+        wall_ms: u64,
+        kind: Kind,
+    },
 }
 
 fn header(kind: u8, target: u64, capacity: usize) -> BytesMut {
@@ -256,7 +266,10 @@ fn header(kind: u8, target: u64, capacity: usize) -> BytesMut {
 
 /// Encodes one message.
 pub fn encode(target: Target, wall_ms: u64, kind: Kind) -> Bytes {
-    let body = Body { wall_ms, kind: Some(kind) };
+    let body = Body {
+        wall_ms,
+        kind: Some(kind),
+    };
     let (tag, to) = match target {
         Target::Group(group) => (1, group.0),
         Target::Shard(shard) => (2, u64::from(shard)),
@@ -271,7 +284,6 @@ pub fn encode(target: Target, wall_ms: u64, kind: Kind) -> Bytes {
 #[derive(Debug)]
 pub struct RaftFrame(BytesMut);
 
-
 impl RaftFrame {
     pub fn new(wall_ms: u64) -> RaftFrame {
         RaftFrame(header(0, wall_ms, 256))
@@ -285,7 +297,9 @@ impl RaftFrame {
         self.0.put_u32(size);
         self.0.reserve(size as usize);
         let mut writer = (&mut self.0).writer();
-        message.write_to_writer(&mut writer).expect("a message encodes into memory");
+        message
+            .write_to_writer(&mut writer)
+            .expect("a message encodes into memory");
     }
 
     pub fn len(&self) -> usize {
@@ -325,7 +339,10 @@ pub fn decode(frame: &Bytes, mine: impl Fn(GroupId) -> bool) -> Result<Frame, Er
     if to != Target::Every {
         let body = Body::decode(body)?;
         let kind = body.kind.ok_or(Error::Empty)?;
-        return Ok(Frame::One { wall_ms: body.wall_ms, kind });
+        return Ok(Frame::One {
+            wall_ms: body.wall_ms,
+            kind,
+        });
     }
     let wall_ms = (&frame[2..]).get_u64();
     let mut messages = Vec::new();
@@ -343,7 +360,12 @@ pub fn decode(frame: &Bytes, mine: impl Fn(GroupId) -> bool) -> Result<Frame, Er
             let mut message = eraftpb::Message::new();
             let mut input = protobuf::CodedInputStream::from_carllerche_bytes(&bytes);
             message.merge_from(&mut input)?;
-            messages.push(RaftMessage { group, sent_at, echo, message });
+            messages.push(RaftMessage {
+                group,
+                sent_at,
+                echo,
+                message,
+            });
         }
     }
     Ok(Frame::Raft { wall_ms, messages })
@@ -357,22 +379,47 @@ mod tests {
     fn raft_frames_come_back_and_each_shard_takes_its_own() {
         let mut message = eraftpb::Message::default();
         message.to = 7;
-        message.entries.push(eraftpb::Entry { data: Bytes::from_static(b"x"), index: 3, ..Default::default() });
+        message.entries.push(eraftpb::Entry {
+            data: Bytes::from_static(b"x"),
+            index: 3,
+            ..Default::default()
+        });
         let mut frame = RaftFrame::new(77);
         assert!(frame.is_empty());
         frame.push(GroupId(4), 11, 12, &message);
         frame.push(GroupId(5), 13, 14, &message);
         let bytes = frame.finish();
         assert_eq!(target(&bytes).unwrap(), Target::Every);
-        let Frame::Raft { wall_ms: 77, messages: mine } = decode(&bytes, |g| g.0 == 5).unwrap() else { panic!("not raft") };
-        assert_eq!(mine, vec![RaftMessage { group: GroupId(5), sent_at: 13, echo: 14, message }]);
+        let Frame::Raft {
+            wall_ms: 77,
+            messages: mine,
+        } = decode(&bytes, |g| g.0 == 5).unwrap()
+        else {
+            panic!("not raft")
+        };
+        assert_eq!(
+            mine,
+            vec![RaftMessage {
+                group: GroupId(5),
+                sent_at: 13,
+                echo: 14,
+                message
+            }]
+        );
     }
 
     #[test]
     fn cut_frames_are_errors() {
-        let ack = SnapshotAck { group: 1, transfer: 2, next: 3, refused: true };
+        let ack = SnapshotAck {
+            group: 1,
+            transfer: 2,
+            next: 3,
+            refused: true,
+        };
         let whole = encode(Target::Group(GroupId(9)), 5, Kind::SnapshotAck(ack.clone()));
-        assert!(matches!(decode(&whole, |_| true).unwrap(), Frame::One { wall_ms: 5, kind: Kind::SnapshotAck(a) } if a == ack));
+        assert!(
+            matches!(decode(&whole, |_| true).unwrap(), Frame::One { wall_ms: 5, kind: Kind::SnapshotAck(a) } if a == ack)
+        );
         for cut in 0..whole.len() {
             let _ = decode(&whole.slice(..cut), |_| true);
         }

@@ -1,8 +1,8 @@
 //! The DynamoDB model: values, numbers, expressions, and the encodings of keys and items. Pure.
 
 pub mod encoding;
-pub mod json;
 pub mod expression;
+pub mod json;
 pub mod number;
 pub mod schema;
 pub mod value;

@@ -51,19 +51,33 @@ pub(crate) fn fill(topology: &Topology, weights: &[f64], replicas: usize) -> Vec
     let lightest = weights.iter().copied().fold(f64::INFINITY, f64::min);
     let on_node = |node: usize, level: f64| (level * weights[node] / lightest).min(1.0);
     let on_host = |host: &HostGroup, level: f64| {
-        clamp(host.nodes.iter().map(|&node| on_node(node, level)).sum(), host.quota)
+        clamp(
+            host.nodes.iter().map(|&node| on_node(node, level)).sum(),
+            host.quota,
+        )
     };
-    let in_zone = |zone: &ZoneGroup, level: f64| clamp(zone.hosts.iter().map(|host| on_host(host, level)).sum(), zone.quota);
+    let in_zone = |zone: &ZoneGroup, level: f64| {
+        clamp(
+            zone.hosts.iter().map(|host| on_host(host, level)).sum(),
+            zone.quota,
+        )
+    };
 
     let mut loads = vec![0.0; weights.len()];
     let total = as_f64(replicas.min(weights.len()));
-    let level = level_of(total, |level| groups.iter().map(|zone| in_zone(zone, level)).sum());
+    let level = level_of(total, |level| {
+        groups.iter().map(|zone| in_zone(zone, level)).sum()
+    });
     for zone in &groups {
         let total = in_zone(zone, level);
-        let level = level_of(total, |level| zone.hosts.iter().map(|host| on_host(host, level)).sum());
+        let level = level_of(total, |level| {
+            zone.hosts.iter().map(|host| on_host(host, level)).sum()
+        });
         for host in &zone.hosts {
             let total = on_host(host, level);
-            let level = level_of(total, |level| host.nodes.iter().map(|&node| on_node(node, level)).sum());
+            let level = level_of(total, |level| {
+                host.nodes.iter().map(|&node| on_node(node, level)).sum()
+            });
             for &node in &host.nodes {
                 loads[node] = on_node(node, level);
             }
@@ -75,14 +89,25 @@ pub(crate) fn fill(topology: &Topology, weights: &[f64], replicas: usize) -> Vec
 fn groups(topology: &Topology, replicas: usize) -> Vec<ZoneGroup> {
     let mut hosts: BTreeMap<(u32, u32), Vec<usize>> = BTreeMap::new();
     for (node, index) in (0..).zip(0..topology.nodes()) {
-        hosts.entry((topology.zone_of(node), topology.host_of(node))).or_default().push(index);
+        hosts
+            .entry((topology.zone_of(node), topology.host_of(node)))
+            .or_default()
+            .push(index);
     }
     let quotas = topology.quotas(replicas).into_iter();
-    let mut groups: Vec<ZoneGroup> = quotas.map(|quota| ZoneGroup { hosts: Vec::new(), quota }).collect();
+    let mut groups: Vec<ZoneGroup> = quotas
+        .map(|quota| ZoneGroup {
+            hosts: Vec::new(),
+            quota,
+        })
+        .collect();
     for ((zone, _), nodes) in hosts {
         let zone = zone as usize;
         let level = topology.host_level(zone, groups[zone].quota.lo);
-        let quota = Quota { lo: nodes.len().min(level), hi: nodes.len().min(level + 1) };
+        let quota = Quota {
+            lo: nodes.len().min(level),
+            hi: nodes.len().min(level + 1),
+        };
         groups[zone].hosts.push(HostGroup { nodes, quota });
     }
     groups
@@ -93,7 +118,11 @@ fn level_of(total: f64, amount: impl Fn(f64) -> f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..BISECTIONS {
         let middle = (low + high) / 2.0;
-        if amount(middle) < total { low = middle } else { high = middle }
+        if amount(middle) < total {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     high
 }

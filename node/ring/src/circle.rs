@@ -25,7 +25,11 @@ impl Owners {
 
     /// How many steps clockwise `to` is from `from`.
     fn steps(&self, from: usize, to: usize) -> usize {
-        if to >= from { to - from } else { to + self.owners.len() - from }
+        if to >= from {
+            to - from
+        } else {
+            to + self.owners.len() - from
+        }
     }
 }
 
@@ -36,16 +40,35 @@ impl Circle for Owners {
 
     fn owner(&self, start: usize, step: usize) -> u32 {
         let index = start + step;
-        self.owners[if index < self.owners.len() { index } else { index - self.owners.len() }]
+        self.owners[if index < self.owners.len() {
+            index
+        } else {
+            index - self.owners.len()
+        }]
     }
 
-    fn seek(&self, start: usize, fits: impl Fn(u32) -> bool, is_open: impl Fn(u32) -> bool) -> Option<(usize, u32)> {
-        let zones = self.by_zone.iter().zip(0..).filter(|&(_, zone)| is_open(zone));
+    fn seek(
+        &self,
+        start: usize,
+        fits: impl Fn(u32) -> bool,
+        is_open: impl Fn(u32) -> bool,
+    ) -> Option<(usize, u32)> {
+        let zones = self
+            .by_zone
+            .iter()
+            .zip(0..)
+            .filter(|&(_, zone)| is_open(zone));
         let first_of = zones.filter_map(|(tokens, _)| {
             let split = tokens.partition_point(|&index| (index as usize) < start);
             let (before, after) = tokens.split_at(split);
-            let index = after.iter().chain(before).find(|&&index| fits(self.owners[index as usize]))?;
-            Some((self.steps(start, *index as usize), self.owners[*index as usize]))
+            let index = after
+                .iter()
+                .chain(before)
+                .find(|&&index| fits(self.owners[index as usize]))?;
+            Some((
+                self.steps(start, *index as usize),
+                self.owners[*index as usize],
+            ))
         });
         first_of.min()
     }
@@ -71,7 +94,12 @@ impl Circle for With<'_> {
         }
     }
 
-    fn seek(&self, start: usize, fits: impl Fn(u32) -> bool, is_open: impl Fn(u32) -> bool) -> Option<(usize, u32)> {
+    fn seek(
+        &self,
+        start: usize,
+        fits: impl Fn(u32) -> bool,
+        is_open: impl Fn(u32) -> bool,
+    ) -> Option<(usize, u32)> {
         let own = fits(self.node).then(|| (self.base.steps(start, self.at), self.node));
         match (own, self.base.seek(start, fits, is_open)) {
             (Some(own), Some(other)) => Some(if own.0 <= other.0 { own } else { other }),
@@ -92,10 +120,18 @@ impl Circle for Without<'_> {
     }
 
     fn owner(&self, start: usize, step: usize) -> u32 {
-        self.base.owner(start, step + usize::from(step >= self.base.steps(start, self.at)))
+        self.base.owner(
+            start,
+            step + usize::from(step >= self.base.steps(start, self.at)),
+        )
     }
 
-    fn seek(&self, start: usize, fits: impl Fn(u32) -> bool, _: impl Fn(u32) -> bool) -> Option<(usize, u32)> {
+    fn seek(
+        &self,
+        start: usize,
+        fits: impl Fn(u32) -> bool,
+        _: impl Fn(u32) -> bool,
+    ) -> Option<(usize, u32)> {
         // `is_open` only spares zones without a fit.
         let walk = (0..self.len()).map(|step| (step, self.owner(start, step)));
         { walk }.find(|&(_, node)| fits(node))

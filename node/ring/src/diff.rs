@@ -17,12 +17,21 @@ pub struct Move<K> {
 ///
 /// A replica that goes is paired with one that comes in the same zone where there is one: so replacing them one by one
 /// never puts two into a zone while the partition's zones suffice.
-pub fn moves<K: Clone>(old: &Ring, new: &Ring, partitions: impl IntoIterator<Item = (K, Token)>, n: usize) -> Vec<Move<K>> {
+pub fn moves<K: Clone>(
+    old: &Ring,
+    new: &Ring,
+    partitions: impl IntoIterator<Item = (K, Token)>,
+    n: usize,
+) -> Vec<Move<K>> {
     let mut moves = Vec::new();
     for (key, position) in partitions {
         let (before, after) = (old.placement(position, n), new.placement(position, n));
         for (from, to) in pairs(old, new, &before, &after) {
-            moves.push(Move { key: key.clone(), from, to });
+            moves.push(Move {
+                key: key.clone(),
+                from,
+                to,
+            });
         }
     }
     moves
@@ -32,7 +41,11 @@ pub fn moves<K: Clone>(old: &Ring, new: &Ring, partitions: impl IntoIterator<Ite
 /// evenly over positions.
 #[must_use]
 pub fn moved_fraction(old: &Ring, new: &Ring, n: usize) -> f64 {
-    let mut edges: Vec<Token> = old.tokens().chain(new.tokens()).map(|(token, _)| token).collect();
+    let mut edges: Vec<Token> = old
+        .tokens()
+        .chain(new.tokens())
+        .map(|(token, _)| token)
+        .collect();
     edges.sort_unstable();
     edges.dedup();
     let previous = edges.last().into_iter().chain(&edges);
@@ -45,9 +58,22 @@ pub fn moved_fraction(old: &Ring, new: &Ring, n: usize) -> f64 {
 }
 
 /// Pairs the nodes that go with those that come.
-fn pairs(old: &Ring, new: &Ring, before: &[NodeId], after: &[NodeId]) -> Vec<(Option<NodeId>, Option<NodeId>)> {
-    let mut come: Vec<NodeId> = after.iter().copied().filter(|id| !before.contains(id)).collect();
-    let go: Vec<NodeId> = before.iter().copied().filter(|id| !after.contains(id)).collect();
+fn pairs(
+    old: &Ring,
+    new: &Ring,
+    before: &[NodeId],
+    after: &[NodeId],
+) -> Vec<(Option<NodeId>, Option<NodeId>)> {
+    let mut come: Vec<NodeId> = after
+        .iter()
+        .copied()
+        .filter(|id| !before.contains(id))
+        .collect();
+    let go: Vec<NodeId> = before
+        .iter()
+        .copied()
+        .filter(|id| !after.contains(id))
+        .collect();
     let zone = |ring: &Ring, id: NodeId| ring.member(id).map(|member| member.zone.clone());
     let (mut pairs, mut rest) = (Vec::new(), Vec::new());
     for from in go {

@@ -129,22 +129,51 @@ impl NodeSpec {
     /// This node as a member with the given tokens.
     #[must_use]
     pub fn member(&self, state: MemberState, tokens: Vec<Token>) -> Member {
-        let Self { id, zone, host, weight } = self.clone();
-        Member { id, zone, host, weight, state, tokens }
+        let Self {
+            id,
+            zone,
+            host,
+            weight,
+        } = self.clone();
+        Member {
+            id,
+            zone,
+            host,
+            weight,
+            state,
+            tokens,
+        }
     }
 
     /// # Errors
     /// The id is 0, a name is empty or too long, or the weight is out of bounds.
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        let Self { id, zone, host, weight } = self;
+        let Self {
+            id,
+            zone,
+            host,
+            weight,
+        } = self;
         validate(*id, zone, host, *weight)
     }
 }
 
 impl From<&Member> for NodeSpec {
     fn from(member: &Member) -> Self {
-        let Member { id, zone, host, weight, state: _, tokens: _ } = member.clone();
-        Self { id, zone, host, weight }
+        let Member {
+            id,
+            zone,
+            host,
+            weight,
+            state: _,
+            tokens: _,
+        } = member.clone();
+        Self {
+            id,
+            zone,
+            host,
+            weight,
+        }
     }
 }
 

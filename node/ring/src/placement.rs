@@ -58,10 +58,18 @@ pub(crate) struct Topology {
 impl Topology {
     /// The topology of nodes in the given places, in that order.
     pub fn new<'a>(places: impl Iterator<Item = (&'a Zone, &'a Host)> + Clone) -> Self {
-        let mut zone_ids: BTreeMap<&Zone, u32> = places.clone().map(|(zone, _)| (zone, 0)).collect();
-        zone_ids.values_mut().zip(0..).for_each(|(id, index)| *id = index);
-        let mut host_ids: BTreeMap<(&Zone, &Host), u32> = places.clone().map(|place| (place, 0)).collect();
-        host_ids.values_mut().zip(0..).for_each(|(id, index)| *id = index);
+        let mut zone_ids: BTreeMap<&Zone, u32> =
+            places.clone().map(|(zone, _)| (zone, 0)).collect();
+        zone_ids
+            .values_mut()
+            .zip(0..)
+            .for_each(|(id, index)| *id = index);
+        let mut host_ids: BTreeMap<(&Zone, &Host), u32> =
+            places.clone().map(|place| (place, 0)).collect();
+        host_ids
+            .values_mut()
+            .zip(0..)
+            .for_each(|(id, index)| *id = index);
 
         let mut host_nodes = vec![0; host_ids.len()];
         let (mut zone, mut host) = (Vec::new(), Vec::new());
@@ -74,7 +82,12 @@ impl Topology {
         for ((zone, _), id) in host_ids {
             zones[zone_ids[zone] as usize].push(host_nodes[id as usize]);
         }
-        let mut topology = Self { zone, host, zones, schedule: Vec::new() };
+        let mut topology = Self {
+            zone,
+            host,
+            zones,
+            schedule: Vec::new(),
+        };
         topology.schedule = topology.fill(MAX_REPLICAS).0;
         topology
     }
@@ -106,8 +119,16 @@ impl Topology {
 
     /// How many nodes each host of a zone that holds `count` chosen nodes has at least: hosts fill evenly.
     pub fn host_level(&self, zone: usize, count: usize) -> usize {
-        let filled = |level: usize| self.zones[zone].iter().map(|&nodes| nodes.min(level)).sum::<usize>();
-        (1..=count).take_while(|&level| filled(level) <= count).last().unwrap_or(0)
+        let filled = |level: usize| {
+            self.zones[zone]
+                .iter()
+                .map(|&nodes| nodes.min(level))
+                .sum::<usize>()
+        };
+        (1..=count)
+            .take_while(|&level| filled(level) <= count)
+            .last()
+            .unwrap_or(0)
     }
 
     /// Fills zones and hosts evenly with `replicas` nodes: the steps, and what they leave each zone with.
@@ -117,15 +138,30 @@ impl Topology {
         let (mut levels, mut chosen) = (Vec::new(), 0);
         while chosen < replicas {
             let open = |zone: &usize| quotas[*zone].lo < sizes[*zone];
-            let Some(zone_count) = (0..sizes.len()).filter(&open).map(|zone| quotas[zone].lo).min() else { break };
+            let Some(zone_count) = (0..sizes.len())
+                .filter(&open)
+                .map(|zone| quotas[zone].lo)
+                .min()
+            else {
+                break;
+            };
             let least: Vec<(usize, usize)> = (0..sizes.len())
                 .filter(|zone| open(zone) && quotas[*zone].lo == zone_count)
                 .map(|zone| (self.host_level(zone, zone_count), zone))
                 .collect();
-            let Some(host_count) = least.iter().map(|&(level, _)| level).min() else { break };
-            let takers: Vec<usize> =
-                least.into_iter().filter(|&(level, _)| level == host_count).map(|(_, zone)| zone).collect();
-            levels.push(Level { zone_count, host_count, picks: takers.len() });
+            let Some(host_count) = least.iter().map(|&(level, _)| level).min() else {
+                break;
+            };
+            let takers: Vec<usize> = least
+                .into_iter()
+                .filter(|&(level, _)| level == host_count)
+                .map(|(_, zone)| zone)
+                .collect();
+            levels.push(Level {
+                zone_count,
+                host_count,
+                picks: takers.len(),
+            });
             chosen += takers.len();
             for &zone in &takers {
                 quotas[zone].hi += 1;
@@ -161,9 +197,12 @@ impl Topology {
                 let fits = |node| chosen.fits(self, level, node);
                 let is_open = |zone| {
                     let count = chosen.in_zone(self, zone);
-                    count == level.zone_count && self.host_level(zone as usize, count) == level.host_count
+                    count == level.zone_count
+                        && self.host_level(zone as usize, count) == level.host_count
                 };
-                let Some((_, node)) = circle.seek(start, fits, is_open) else { break };
+                let Some((_, node)) = circle.seek(start, fits, is_open) else {
+                    break;
+                };
                 chosen.push(node);
                 left -= 1;
             }
@@ -179,7 +218,12 @@ pub(crate) trait Circle {
     /// The owner of the token `step` steps clockwise of the one at `start`.
     fn owner(&self, start: usize, step: usize) -> u32;
     /// The first token clockwise from `start` whose owner `fits`, in any zone that `is_open`: its step and its owner.
-    fn seek(&self, start: usize, fits: impl Fn(u32) -> bool, is_open: impl Fn(u32) -> bool) -> Option<(usize, u32)>;
+    fn seek(
+        &self,
+        start: usize,
+        fits: impl Fn(u32) -> bool,
+        is_open: impl Fn(u32) -> bool,
+    ) -> Option<(usize, u32)>;
 }
 
 /// The nodes chosen for a position, in order of preference.
@@ -204,7 +248,10 @@ impl Chosen {
     }
 
     fn in_zone(&self, topology: &Topology, zone: u32) -> usize {
-        self.as_slice().iter().filter(|&&other| topology.zone_of(other) == zone).count()
+        self.as_slice()
+            .iter()
+            .filter(|&&other| topology.zone_of(other) == zone)
+            .count()
     }
 
     fn fits(&self, topology: &Topology, level: &Level, node: u32) -> bool {

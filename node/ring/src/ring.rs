@@ -81,10 +81,16 @@ impl Ring {
     /// What [`Error`] says of ids, names, weights, duplicates and counts.
     pub fn new(epoch: u64, mut members: Vec<Member>) -> Result<Self, Error> {
         members.sort_by_key(|member| member.id);
-        members.iter_mut().for_each(|member| member.tokens.sort_unstable());
+        members
+            .iter_mut()
+            .for_each(|member| member.tokens.sort_unstable());
         validate(&members)?;
         let lookup = Lookup::new(&members);
-        Ok(Self { epoch, members, lookup })
+        Ok(Self {
+            epoch,
+            members,
+            lookup,
+        })
     }
 
     /// Grows with every change.
@@ -102,7 +108,10 @@ impl Ring {
     /// The member of that id.
     #[must_use]
     pub fn member(&self, id: NodeId) -> Option<&Member> {
-        self.members.binary_search_by_key(&id, |member| member.id).ok().map(|index| &self.members[index])
+        self.members
+            .binary_search_by_key(&id, |member| member.id)
+            .ok()
+            .map(|index| &self.members[index])
     }
 
     /// The preference list of a position: the first `n` nodes that hold it, by the rule of [`crate::placement`].
@@ -111,25 +120,47 @@ impl Ring {
     /// O(log tokens + n²) but for zones that have few tokens among many.
     #[must_use]
     pub fn placement(&self, position: Token, n: usize) -> Vec<NodeId> {
-        let Lookup { tokens, owners, ids, topology } = &self.lookup;
+        let Lookup {
+            tokens,
+            owners,
+            ids,
+            topology,
+        } = &self.lookup;
         if tokens.is_empty() {
             return Vec::new();
         }
         let chosen = topology.place(owners, self.lookup.start(position), n);
-        chosen.as_slice().iter().map(|&node| ids[node as usize]).collect()
+        chosen
+            .as_slice()
+            .iter()
+            .map(|&node| ids[node as usize])
+            .collect()
     }
 
     /// The node whose token comes first from the position on: the head of any preference list.
     #[must_use]
     pub fn first(&self, position: Token) -> Option<NodeId> {
-        let Lookup { tokens, owners, ids, topology: _ } = &self.lookup;
+        let Lookup {
+            tokens,
+            owners,
+            ids,
+            topology: _,
+        } = &self.lookup;
         (!tokens.is_empty()).then(|| ids[owners.owner(self.lookup.start(position), 0) as usize])
     }
 
     /// The tokens that the walk meets, ascending, with their owners: those of placeable members.
     pub fn tokens(&self) -> impl ExactSizeIterator<Item = (Token, NodeId)> + Clone + '_ {
-        let Lookup { tokens, owners, ids, topology: _ } = &self.lookup;
-        tokens.iter().zip(owners.as_slice()).map(|(&token, &node)| (token, ids[node as usize]))
+        let Lookup {
+            tokens,
+            owners,
+            ids,
+            topology: _,
+        } = &self.lookup;
+        tokens
+            .iter()
+            .zip(owners.as_slice())
+            .map(|(&token, &node)| (token, ids[node as usize]))
     }
 
     /// The ring after a planned change, one epoch on.
@@ -138,9 +169,16 @@ impl Ring {
     /// [`Error::StaleDelta`] if it was planned at another epoch, [`Error::UnknownToken`], [`Error::UnknownNode`], or
     /// whatever [`Ring::new`] refuses.
     pub fn apply(&self, delta: &RingDelta) -> Result<Self, Error> {
-        let RingDelta { base_epoch, add, remove } = delta;
+        let RingDelta {
+            base_epoch,
+            add,
+            remove,
+        } = delta;
         if *base_epoch != self.epoch {
-            return Err(Error::StaleDelta { planned: *base_epoch, current: self.epoch });
+            return Err(Error::StaleDelta {
+                planned: *base_epoch,
+                current: self.epoch,
+            });
         }
         let mut members = self.members.clone();
         let mut removed = BTreeSet::new();
@@ -153,13 +191,23 @@ impl Ring {
         }
         let after: usize = members.iter().map(|member| member.tokens.len()).sum();
         if before - after != removed.len() {
-            let there: BTreeSet<Token> = self.members.iter().flat_map(|member| member.tokens.iter().copied()).collect();
-            let unknown = removed.difference(&there).next().copied().unwrap_or_default();
+            let there: BTreeSet<Token> = self
+                .members
+                .iter()
+                .flat_map(|member| member.tokens.iter().copied())
+                .collect();
+            let unknown = removed
+                .difference(&there)
+                .next()
+                .copied()
+                .unwrap_or_default();
             return Err(Error::UnknownToken { token: unknown });
         }
         for &(node, token) in add {
             let index = members.binary_search_by_key(&node, |member| member.id);
-            members[index.map_err(|_| Error::UnknownNode { node })?].tokens.push(token);
+            members[index.map_err(|_| Error::UnknownNode { node })?]
+                .tokens
+                .push(token);
         }
         Self::new(self.next_epoch()?, members)
     }
@@ -169,7 +217,12 @@ impl Ring {
     /// # Errors
     /// Whatever [`Ring::new`] refuses.
     pub fn with_member(&self, member: Member) -> Result<Self, Error> {
-        let mut members: Vec<Member> = self.members.iter().filter(|other| other.id != member.id).cloned().collect();
+        let mut members: Vec<Member> = self
+            .members
+            .iter()
+            .filter(|other| other.id != member.id)
+            .cloned()
+            .collect();
         members.push(member);
         Self::new(self.next_epoch()?, members)
     }
@@ -182,7 +235,12 @@ impl Ring {
         if self.member(node).is_none() {
             return Err(Error::UnknownNode { node });
         }
-        let members = self.members.iter().filter(|other| other.id != node).cloned().collect();
+        let members = self
+            .members
+            .iter()
+            .filter(|other| other.id != node)
+            .cloned()
+            .collect();
         Self::new(self.next_epoch()?, members)
     }
 
@@ -194,7 +252,11 @@ impl Ring {
 /// Two rings are the same if epoch and members are: the lookup follows from them.
 impl PartialEq for Ring {
     fn eq(&self, other: &Self) -> bool {
-        let Self { epoch, members, lookup: _ } = self;
+        let Self {
+            epoch,
+            members,
+            lookup: _,
+        } = self;
         *epoch == other.epoch && *members == other.members
     }
 }
@@ -203,7 +265,11 @@ impl Eq for Ring {}
 
 impl From<Ring> for Record {
     fn from(ring: Ring) -> Self {
-        let Ring { epoch, members, lookup: _ } = ring;
+        let Ring {
+            epoch,
+            members,
+            lookup: _,
+        } = ring;
         Self { epoch, members }
     }
 }
@@ -228,7 +294,12 @@ impl Lookup {
         owned.sort_unstable();
         let (tokens, owners) = owned.into_iter().unzip();
         let owners = Owners::new(owners, &topology);
-        Self { tokens, owners, ids: placeable().map(|member| member.id).collect(), topology }
+        Self {
+            tokens,
+            owners,
+            ids: placeable().map(|member| member.id).collect(),
+            topology,
+        }
     }
 
     /// The index of the first token at or after a position.
@@ -241,22 +312,38 @@ impl Lookup {
 /// Members ascending by id, tokens ascending.
 fn validate(members: &[Member]) -> Result<(), Error> {
     if members.len() > MAX_MEMBERS {
-        return Err(Error::TooManyMembers { count: members.len() });
+        return Err(Error::TooManyMembers {
+            count: members.len(),
+        });
     }
     if let Some(pair) = members.windows(2).find(|pair| pair[0].id == pair[1].id) {
         return Err(Error::DuplicateNode { node: pair[0].id });
     }
-    for Member { id, zone, host, weight, state: _, tokens } in members {
+    for Member {
+        id,
+        zone,
+        host,
+        weight,
+        state: _,
+        tokens,
+    } in members
+    {
         member::validate(*id, zone, host, *weight)?;
         if tokens.len() > MAX_TOKENS_PER_NODE {
-            return Err(Error::TooManyTokensOnNode { node: *id, count: tokens.len() });
+            return Err(Error::TooManyTokensOnNode {
+                node: *id,
+                count: tokens.len(),
+            });
         }
     }
     let count = members.iter().map(|member| member.tokens.len()).sum();
     if count > MAX_TOKENS {
         return Err(Error::TooManyTokens { count });
     }
-    let mut tokens: Vec<Token> = members.iter().flat_map(|member| member.tokens.iter().copied()).collect();
+    let mut tokens: Vec<Token> = members
+        .iter()
+        .flat_map(|member| member.tokens.iter().copied())
+        .collect();
     tokens.sort_unstable();
     match tokens.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(Error::DuplicateToken { token: pair[0] }),
@@ -270,7 +357,9 @@ fn validate(members: &[Member]) -> Result<(), Error> {
 pub fn shares(ring: &Ring) -> BTreeMap<NodeId, f64> {
     let mut shares = BTreeMap::new();
     let last = ring.tokens().last().map(|(token, _)| token);
-    let previous = last.into_iter().chain(ring.tokens().map(|(token, _)| token));
+    let previous = last
+        .into_iter()
+        .chain(ring.tokens().map(|(token, _)| token));
     for (from, (token, node)) in previous.zip(ring.tokens()) {
         *shares.entry(node).or_default() += token.fraction_since(from);
     }
@@ -281,7 +370,12 @@ pub fn shares(ring: &Ring) -> BTreeMap<NodeId, f64> {
 /// `replicas` replicas. Loads add up to `replicas`, or to the number of such members if that is less.
 #[must_use]
 pub fn loads(ring: &Ring, replicas: usize) -> BTreeMap<NodeId, f64> {
-    let Lookup { tokens, owners, ids, topology } = &ring.lookup;
+    let Lookup {
+        tokens,
+        owners,
+        ids,
+        topology,
+    } = &ring.lookup;
     let mut loads: BTreeMap<NodeId, f64> = ids.iter().map(|&id| (id, 0.0)).collect();
     let previous = tokens.last().into_iter().chain(tokens);
     for (start, (from, token)) in previous.zip(tokens).enumerate() {

@@ -17,7 +17,9 @@ const CIRCLE: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
 const TABLE_DOMAIN: &[u8] = b"ringkv table\0";
 
 /// A position on the circle. Written as 32 hexadecimal digits wherever people or JSON see it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(into = "String", try_from = "String")]
 pub struct Token(pub u128);
 
@@ -30,7 +32,9 @@ impl Token {
     /// The token of an encoded partition key: its MD5, big endian.
     #[must_use]
     pub fn of(encoded_partition_key: &[u8]) -> Self {
-        Self(u128::from_be_bytes(Md5::digest(encoded_partition_key).into()))
+        Self(u128::from_be_bytes(
+            Md5::digest(encoded_partition_key).into(),
+        ))
     }
 
     /// The start tokens of `count` ranges of equal size, in order. The first is 0; none for `count` = 0.
@@ -42,7 +46,9 @@ impl Token {
         // 2^128 does not fit: divide 2^128 − 1 and carry what is missing, so that starts are floor(i · 2^128 / count).
         let divisor = u128::from(count);
         let (quotient, remainder) = (u128::MAX / divisor, u128::MAX % divisor + 1);
-        (0..divisor).map(|i| Self(i * quotient + i * remainder / divisor)).collect()
+        (0..divisor)
+            .map(|i| Self(i * quotient + i * remainder / divisor))
+            .collect()
     }
 
     /// The fraction of the circle in the arc `(from, self]`, going clockwise; a whole turn if both are the same.
@@ -74,7 +80,11 @@ pub fn partition_position(start: Token, table_id: u64) -> Token {
     let mut hash = Md5::new();
     hash.update(TABLE_DOMAIN);
     hash.update(table_id.to_be_bytes());
-    Token(start.0.wrapping_add(u128::from_be_bytes(hash.finalize().into())))
+    Token(
+        start
+            .0
+            .wrapping_add(u128::from_be_bytes(hash.finalize().into())),
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "fractions need 53 bits")]
@@ -82,7 +92,11 @@ fn to_f64(distance: u128) -> f64 {
     distance as f64
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "float casts saturate"
+)]
 fn to_distance(fraction: f64) -> u128 {
     (fraction * CIRCLE) as u128
 }
@@ -106,7 +120,9 @@ impl FromStr for Token {
         if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(ParseTokenError);
         }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| ParseTokenError)
+        u128::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| ParseTokenError)
     }
 }
 
@@ -131,17 +147,32 @@ mod tests {
     /// Frozen: data on disk is ordered by these values.
     #[test]
     fn values_never_change() {
-        assert_eq!(Token::of(b"").to_string(), "d41d8cd98f00b204e9800998ecf8427e");
-        assert_eq!(Token::of(b"abc").to_string(), "900150983cd24fb0d6963f7d28e17f72");
-        assert_eq!(partition_position(Token(0), 1).to_string(), "c4b2472f5b090dbbe53f377cef10703a");
-        assert_eq!(partition_position(Token(5), 1).0, partition_position(Token(0), 1).0.wrapping_add(5));
+        assert_eq!(
+            Token::of(b"").to_string(),
+            "d41d8cd98f00b204e9800998ecf8427e"
+        );
+        assert_eq!(
+            Token::of(b"abc").to_string(),
+            "900150983cd24fb0d6963f7d28e17f72"
+        );
+        assert_eq!(
+            partition_position(Token(0), 1).to_string(),
+            "c4b2472f5b090dbbe53f377cef10703a"
+        );
+        assert_eq!(
+            partition_position(Token(5), 1).0,
+            partition_position(Token(0), 1).0.wrapping_add(5)
+        );
     }
 
     #[test]
     fn evenly_spaced_starts_are_exact() {
         assert!(Token::evenly_spaced(0).is_empty());
         assert_eq!(Token::evenly_spaced(1), [Token(0)]);
-        assert_eq!(Token::evenly_spaced(4), [0, 1 << 126, 1 << 127, 3 << 126].map(Token));
+        assert_eq!(
+            Token::evenly_spaced(4),
+            [0, 1 << 126, 1 << 127, 3 << 126].map(Token)
+        );
         assert_eq!(Token::evenly_spaced(3)[1], Token(u128::MAX / 3));
         let many = Token::evenly_spaced(1000);
         let gaps: Vec<u128> = many.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
@@ -154,7 +185,13 @@ mod tests {
         for token in [Token(0), Token(255), Token::MAX] {
             assert_eq!(token.to_string().parse(), Ok(token));
         }
-        for bad in ["", "0", "+000000000000000000000000000000f", "g0000000000000000000000000000000", "000000000000000000000000000000000"] {
+        for bad in [
+            "",
+            "0",
+            "+000000000000000000000000000000f",
+            "g0000000000000000000000000000000",
+            "000000000000000000000000000000000",
+        ] {
             assert_eq!(bad.parse::<Token>(), Err(ParseTokenError), "{bad:?}");
         }
     }

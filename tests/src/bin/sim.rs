@@ -24,12 +24,30 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let Arguments { seed, count, trace, soak } = Arguments::parse();
-    let end = if soak { u64::MAX } else { seed.saturating_add(count) };
+    let Arguments {
+        seed,
+        count,
+        trace,
+        soak,
+    } = Arguments::parse();
+    let end = if soak {
+        u64::MAX
+    } else {
+        seed.saturating_add(count)
+    };
     let mut total = Counts::default();
     let mut broken = false;
     for (done, seed) in (1..).zip(seed..end) {
-        let Outcome { counts, digest, text, failure, .. } = run(Options { seed, with_text: trace });
+        let Outcome {
+            counts,
+            digest,
+            text,
+            failure,
+            ..
+        } = run(Options {
+            seed,
+            with_text: trace,
+        });
         total.add(&counts);
         if let Some(text) = text {
             // A reader that has seen enough closes the pipe.
@@ -45,7 +63,10 @@ fn main() -> ExitCode {
             }
         }
         if !soak && count == 1 {
-            println!("seed {seed}: {} events, trace {:016x}", counts.events, digest.0);
+            println!(
+                "seed {seed}: {} events, trace {:016x}",
+                counts.events, digest.0
+            );
         } else if done % 100 == 0 {
             println!("{done} seeds");
         }
@@ -53,5 +74,9 @@ fn main() -> ExitCode {
     for (name, number) in total.list() {
         println!("{number:>12} {}", name.replace('_', " "));
     }
-    if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if broken {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }

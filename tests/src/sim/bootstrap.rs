@@ -23,7 +23,12 @@ fn tokens(nodes: u64) -> &'static Tokens {
     let cell = if nodes == 3 { &THREE } else { &FIVE };
     cell.get_or_init(|| {
         let specs: Vec<NodeSpec> = (1..=nodes)
-            .map(|id| NodeSpec { id: NodeId(id), zone: zone(id).into(), host: format!("host-{id}").as_str().into(), weight: 1 })
+            .map(|id| NodeSpec {
+                id: NodeId(id),
+                zone: zone(id).into(),
+                host: format!("host-{id}").as_str().into(),
+                weight: 1,
+            })
             .collect();
         plan::initial(&specs, REPLICAS).expect("three or five nodes of weight one can be planned")
     })
@@ -44,7 +49,10 @@ pub fn metadata(nodes: u64) -> MetaState {
             host: format!("host-{id}"),
             weight: 1,
             state: NodeState::Joining as i32,
-            tokens: planned[&NodeId(id)].iter().map(|t| Bytes::copy_from_slice(&t.0.to_be_bytes())).collect(),
+            tokens: planned[&NodeId(id)]
+                .iter()
+                .map(|t| Bytes::copy_from_slice(&t.0.to_be_bytes()))
+                .collect(),
             ..Default::default()
         })
         .collect();
@@ -56,13 +64,23 @@ pub fn create_table(name: &str, uuid: u64, partitions: u32) -> Change {
     Change::CreateTable(CreateTable {
         table: table_name(name),
         uuid: format!("{uuid:032x}"),
-        hash: KeyAttribute { name: "pk".to_owned(), kind: "S".to_owned() },
+        hash: KeyAttribute {
+            name: "pk".to_owned(),
+            kind: "S".to_owned(),
+        },
         partitions,
-        consumers: if name == TABLE { vec!["stream".to_owned()] } else { Vec::new() },
+        consumers: if name == TABLE {
+            vec!["stream".to_owned()]
+        } else {
+            Vec::new()
+        },
         ..Default::default()
     })
 }
 
 pub fn table_name(name: &str) -> TableName {
-    TableName { account: ACCOUNT.to_owned(), name: name.to_owned() }
+    TableName {
+        account: ACCOUNT.to_owned(),
+        name: name.to_owned(),
+    }
 }

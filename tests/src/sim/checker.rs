@@ -19,7 +19,10 @@ const STEPS_MAX: usize = 2_000_000;
 pub enum Verdict {
     Linearizable,
     /// No order explains the history; the longest explained part ends before these calls.
-    Violation { explained: usize, stuck: Vec<Call> },
+    Violation {
+        explained: usize,
+        stuck: Vec<Call>,
+    },
     /// Given up.
     Undecided,
 }
@@ -76,14 +79,33 @@ struct Search<'a> {
 
 /// Checks one item's history.
 pub fn check(calls: &[Call]) -> Verdict {
-    let mut calls: Vec<Call> = calls.iter().filter(|c| c.is_definite() || c.op != Op::Read).copied().collect();
+    let mut calls: Vec<Call> = calls
+        .iter()
+        .filter(|c| c.is_definite() || c.op != Op::Read)
+        .copied()
+        .collect();
     calls.sort_by_key(|c| c.invoked);
     let mut random = Random::new(7);
-    let keys = calls.iter().map(|_| u128::from(random.next_u64()) << 64 | u128::from(random.next_u64())).collect();
-    let unknown: Vec<usize> = (0..calls.len()).filter(|&i| !calls[i].is_definite()).collect();
+    let keys = calls
+        .iter()
+        .map(|_| u128::from(random.next_u64()) << 64 | u128::from(random.next_u64()))
+        .collect();
+    let unknown: Vec<usize> = (0..calls.len())
+        .filter(|&i| !calls[i].is_definite())
+        .collect();
     let open = calls.len() - unknown.len();
     let done = vec![false; calls.len()];
-    let search = Search { calls: &calls, unknown, done, keys, set: 0, item: None, frontier: 0, open, seen: HashSet::default() };
+    let search = Search {
+        calls: &calls,
+        unknown,
+        done,
+        keys,
+        set: 0,
+        item: None,
+        frontier: 0,
+        open,
+        seen: HashSet::default(),
+    };
     search.run()
 }
 
@@ -108,7 +130,10 @@ impl Search<'_> {
             } else if let Some(frame) = stack.pop() {
                 rest = self.undo(frame);
             } else {
-                return Verdict::Violation { explained: best.0, stuck: best.1 };
+                return Verdict::Violation {
+                    explained: best.0,
+                    stuck: best.1,
+                };
             }
         }
         Verdict::Undecided
@@ -141,13 +166,29 @@ impl Search<'_> {
             if met == self.item {
                 continue;
             }
-            let open = self.unknown.iter().copied().take_while(|&i| self.calls[i].invoked <= until).filter(|&i| !self.done[i]).collect();
-            for mut chain in (Chains { calls: self.calls, open }).to_item(self.item, met, DEPTH_MAX) {
+            let open = self
+                .unknown
+                .iter()
+                .copied()
+                .take_while(|&i| self.calls[i].invoked <= until)
+                .filter(|&i| !self.done[i])
+                .collect();
+            for mut chain in (Chains {
+                calls: self.calls,
+                open,
+            })
+            .to_item(self.item, met, DEPTH_MAX)
+            {
                 chain.push(call);
                 moves.push(chain);
             }
         }
-        moves.extend(candidates.into_iter().filter(|&call| self.calls[call].met() == self.item).map(|call| vec![call]));
+        moves.extend(
+            candidates
+                .into_iter()
+                .filter(|&call| self.calls[call].met() == self.item)
+                .map(|call| vec![call]),
+        );
         moves
     }
 
@@ -163,11 +204,20 @@ impl Search<'_> {
             return None;
         }
         next.iter().for_each(|&index| self.done[index] = true);
-        let frame = Frame { made: next, before: self.item, frontier: self.frontier, rest: std::mem::take(rest) };
+        let frame = Frame {
+            made: next,
+            before: self.item,
+            frontier: self.frontier,
+            rest: std::mem::take(rest),
+        };
         self.set = set;
         self.item = item;
         self.open -= 1;
-        while self.calls.get(self.frontier).is_some_and(|c| !c.is_definite() || self.done[self.frontier]) {
+        while self
+            .calls
+            .get(self.frontier)
+            .is_some_and(|c| !c.is_definite() || self.done[self.frontier])
+        {
             self.frontier += 1;
         }
         Some(frame)
@@ -185,7 +235,11 @@ impl Search<'_> {
     }
 
     fn stuck(&self) -> Vec<Call> {
-        self.candidates().0.into_iter().map(|i| self.calls[i]).collect()
+        self.candidates()
+            .0
+            .into_iter()
+            .map(|i| self.calls[i])
+            .collect()
     }
 }
 
@@ -202,7 +256,9 @@ struct Chains<'a> {
 
 impl Chains<'_> {
     fn to_item(&self, from: Item, to: Item, depth: usize) -> Vec<Move> {
-        let Some((tag, count)) = to else { return self.to_nothing(from) };
+        let Some((tag, count)) = to else {
+            return self.to_nothing(from);
+        };
         let mut chains = Vec::new();
         let here = match from {
             Some((t, c)) if t == tag && c <= count => Some(c),
@@ -214,11 +270,19 @@ impl Chains<'_> {
         }
         if tag == 0 && from.is_some() {
             for cleared in self.to_nothing(from) {
-                chains.extend(self.adds(count).into_iter().map(|adds| [cleared.clone(), adds].concat()));
+                chains.extend(
+                    self.adds(count)
+                        .into_iter()
+                        .map(|adds| [cleared.clone(), adds].concat()),
+                );
             }
         }
         for begun in self.to_tag(from, tag, depth) {
-            chains.extend(self.adds(count).into_iter().map(|adds| [begun.clone(), adds].concat()));
+            chains.extend(
+                self.adds(count)
+                    .into_iter()
+                    .map(|adds| [begun.clone(), adds].concat()),
+            );
         }
         chains.truncate(CHAINS_MAX);
         chains
@@ -229,27 +293,54 @@ impl Chains<'_> {
         if from.is_none() {
             return vec![Vec::new()];
         }
-        self.open.iter().find(|&&i| self.calls[i].op == Op::Delete).map(|&i| vec![i]).into_iter().collect()
+        self.open
+            .iter()
+            .find(|&&i| self.calls[i].op == Op::Delete)
+            .map(|&i| vec![i])
+            .into_iter()
+            .collect()
     }
 
     /// Chains that end with the put of a tag.
     fn to_tag(&self, from: Item, tag: u64, depth: usize) -> Vec<Move> {
         let puts = |op: Op| matches!(op, Op::Put { tag: t } | Op::PutIfAbsent { tag: t } | Op::PutIfTag { tag: t, .. } if t == tag);
-        let Some(&put) = self.open.iter().find(|&&i| puts(self.calls[i].op)).filter(|_| tag > 0 && depth > 0) else { return Vec::new() };
+        let Some(&put) = self
+            .open
+            .iter()
+            .find(|&&i| puts(self.calls[i].op))
+            .filter(|_| tag > 0 && depth > 0)
+        else {
+            return Vec::new();
+        };
         let before = match self.calls[put].op {
             Op::PutIfAbsent { .. } => self.to_nothing(from),
-            Op::PutIfTag { expected, .. } if from.is_none_or(|(t, _)| t != expected) => self.to_tag(from, expected, depth - 1),
+            Op::PutIfTag { expected, .. } if from.is_none_or(|(t, _)| t != expected) => {
+                self.to_tag(from, expected, depth - 1)
+            }
             _ => vec![Vec::new()],
         };
-        before.into_iter().map(|mut chain| {
-            chain.push(put);
-            chain
-        }).collect()
+        before
+            .into_iter()
+            .map(|mut chain| {
+                chain.push(put);
+                chain
+            })
+            .collect()
     }
 
     /// Sets of adds that make up this much.
     fn adds(&self, sum: u64) -> Vec<Move> {
-        let deltas: Vec<(usize, u64)> = self.open.iter().filter_map(|&i| if let Op::Add { delta } = self.calls[i].op { Some((i, delta)) } else { None }).collect();
+        let deltas: Vec<(usize, u64)> = self
+            .open
+            .iter()
+            .filter_map(|&i| {
+                if let Op::Add { delta } = self.calls[i].op {
+                    Some((i, delta))
+                } else {
+                    None
+                }
+            })
+            .collect();
         let mut found = Vec::new();
         subsets(&deltas, sum, &mut Vec::new(), &mut found);
         found
@@ -260,7 +351,9 @@ fn subsets(deltas: &[(usize, u64)], sum: u64, chosen: &mut Move, found: &mut Vec
     if sum == 0 {
         return found.push(chosen.clone());
     }
-    let Some(((index, delta), rest)) = deltas.split_first() else { return };
+    let Some(((index, delta), rest)) = deltas.split_first() else {
+        return;
+    };
     if found.len() >= CHAINS_MAX || deltas.iter().map(|(_, d)| d).sum::<u64>() < sum {
         return;
     }
@@ -274,10 +367,25 @@ fn subsets(deltas: &[(usize, u64)], sum: u64, chosen: &mut Move, found: &mut Vec
 
 /// Whether eventual reads saw only what was written: nothing made up, nothing before it was asked for.
 pub fn eventual_read_is_founded(calls: &[Call], seen: Item, returned: u64) -> bool {
-    let Some((tag, count)) = seen else { return true };
+    let Some((tag, count)) = seen else {
+        return true;
+    };
     let put = |op| matches!(op, Op::Put { tag: t } | Op::PutIfAbsent { tag: t } | Op::PutIfTag { tag: t, .. } if t == tag);
-    let made = tag == 0 || calls.iter().any(|c| put(c.op) && c.invoked < returned && !matches!(c.outcome, Outcome::Refused(_)));
-    let added: u64 = calls.iter().filter(|c| c.invoked < returned).map(|c| if let Op::Add { delta } = c.op { delta } else { 0 }).sum();
+    let made = tag == 0
+        || calls.iter().any(|c| {
+            put(c.op) && c.invoked < returned && !matches!(c.outcome, Outcome::Refused(_))
+        });
+    let added: u64 = calls
+        .iter()
+        .filter(|c| c.invoked < returned)
+        .map(|c| {
+            if let Op::Add { delta } = c.op {
+                delta
+            } else {
+                0
+            }
+        })
+        .sum();
     made && count <= added
 }
 
@@ -286,7 +394,12 @@ mod tests {
     use super::*;
 
     fn call(op: Op, outcome: Outcome, invoked: u64, returned: u64) -> Call {
-        Call { op, outcome, invoked, returned }
+        Call {
+            op,
+            outcome,
+            invoked,
+            returned,
+        }
     }
 
     fn put(tag: u64, before: Item, invoked: u64, returned: u64) -> Call {
@@ -312,44 +425,92 @@ mod tests {
     #[test]
     fn good_histories_pass() {
         assert_eq!(check(&[]), Verdict::Linearizable);
-        let concurrent = [put(1, Some((2, 0)), 1, 10), put(2, None, 2, 9), read(Some((2, 0)), 3, 4), read(Some((1, 0)), 5, 6)];
+        let concurrent = [
+            put(1, Some((2, 0)), 1, 10),
+            put(2, None, 2, 9),
+            read(Some((2, 0)), 3, 4),
+            read(Some((1, 0)), 5, 6),
+        ];
         assert_eq!(check(&concurrent), Verdict::Linearizable);
-        let unknown_seen = [unknown(Op::Put { tag: 7 }, 1), read(None, 2, 3), read(Some((7, 0)), 4, 5)];
+        let unknown_seen = [
+            unknown(Op::Put { tag: 7 }, 1),
+            read(None, 2, 3),
+            read(Some((7, 0)), 4, 5),
+        ];
         assert_eq!(check(&unknown_seen), Verdict::Linearizable);
-        let unknown_late = [unknown(Op::Delete, 1), put(1, None, 2, 3), read(Some((1, 0)), 4, 5), read(None, 6, 7)];
+        let unknown_late = [
+            unknown(Op::Delete, 1),
+            put(1, None, 2, 3),
+            read(Some((1, 0)), 4, 5),
+            read(None, 6, 7),
+        ];
         assert_eq!(check(&unknown_late), Verdict::Linearizable);
-        let refused = [put(1, None, 1, 2), call(Op::PutIfAbsent { tag: 2 }, Outcome::Refused(Some((1, 0))), 3, 4)];
+        let refused = [
+            put(1, None, 1, 2),
+            call(
+                Op::PutIfAbsent { tag: 2 },
+                Outcome::Refused(Some((1, 0))),
+                3,
+                4,
+            ),
+        ];
         assert_eq!(check(&refused), Verdict::Linearizable);
-        let two_unknown = [unknown(Op::Add { delta: 5 }, 1), unknown(Op::Add { delta: 9 }, 2), read(Some((0, 9)), 3, 4), read(Some((0, 14)), 5, 6)];
+        let two_unknown = [
+            unknown(Op::Add { delta: 5 }, 1),
+            unknown(Op::Add { delta: 9 }, 2),
+            read(Some((0, 9)), 3, 4),
+            read(Some((0, 14)), 5, 6),
+        ];
         assert_eq!(check(&two_unknown), Verdict::Linearizable);
     }
 
     #[test]
     fn a_stale_read_is_caught() {
-        assert!(is_violation(&[put(1, None, 1, 2), put(2, Some((1, 0)), 3, 4), read(Some((1, 0)), 5, 6)]));
+        assert!(is_violation(&[
+            put(1, None, 1, 2),
+            put(2, Some((1, 0)), 3, 4),
+            read(Some((1, 0)), 5, 6)
+        ]));
     }
 
     #[test]
     fn a_lost_update_is_caught() {
         assert!(is_violation(&[put(1, None, 1, 2), read(None, 3, 4)]));
-        assert!(is_violation(&[add(1, Some((0, 1)), 1, 5), add(2, Some((0, 2)), 2, 4)]));
+        assert!(is_violation(&[
+            add(1, Some((0, 1)), 1, 5),
+            add(2, Some((0, 2)), 2, 4)
+        ]));
     }
 
     #[test]
     fn an_add_that_counts_twice_is_caught() {
-        assert!(is_violation(&[add(3, Some((0, 3)), 1, 2), read(Some((0, 6)), 3, 4)]));
-        assert!(is_violation(&[unknown(Op::Add { delta: 3 }, 1), read(Some((0, 6)), 3, 4)]));
+        assert!(is_violation(&[
+            add(3, Some((0, 3)), 1, 2),
+            read(Some((0, 6)), 3, 4)
+        ]));
+        assert!(is_violation(&[
+            unknown(Op::Add { delta: 3 }, 1),
+            read(Some((0, 6)), 3, 4)
+        ]));
     }
 
     #[test]
     fn a_value_from_the_future_or_from_nowhere_is_caught() {
-        assert!(is_violation(&[read(Some((1, 0)), 1, 2), put(1, None, 3, 4)]));
+        assert!(is_violation(&[
+            read(Some((1, 0)), 1, 2),
+            put(1, None, 3, 4)
+        ]));
         assert!(is_violation(&[read(Some((9, 0)), 1, 2)]));
     }
 
     #[test]
     fn a_value_that_comes_and_goes_is_caught() {
-        let flicker = [put(1, None, 1, 2), unknown(Op::Put { tag: 2 }, 3), read(Some((2, 0)), 4, 5), read(Some((1, 0)), 6, 7)];
+        let flicker = [
+            put(1, None, 1, 2),
+            unknown(Op::Put { tag: 2 }, 3),
+            read(Some((2, 0)), 4, 5),
+            read(Some((1, 0)), 6, 7),
+        ];
         assert!(is_violation(&flicker));
     }
 
@@ -357,9 +518,22 @@ mod tests {
     fn conditions_must_be_justified() {
         let absent = call(Op::PutIfAbsent { tag: 2 }, Outcome::Before(None), 3, 4);
         assert!(is_violation(&[put(1, None, 1, 2), absent]));
-        let refused = call(Op::PutIfAbsent { tag: 2 }, Outcome::Refused(Some((1, 0))), 1, 2);
+        let refused = call(
+            Op::PutIfAbsent { tag: 2 },
+            Outcome::Refused(Some((1, 0))),
+            1,
+            2,
+        );
         assert!(is_violation(&[refused, put(1, None, 3, 4)]));
-        let equal = call(Op::PutIfTag { tag: 3, expected: 1 }, Outcome::Before(Some((2, 0))), 5, 6);
+        let equal = call(
+            Op::PutIfTag {
+                tag: 3,
+                expected: 1,
+            },
+            Outcome::Before(Some((2, 0))),
+            5,
+            6,
+        );
         assert!(is_violation(&[put(2, None, 1, 2), equal]));
     }
 
@@ -368,9 +542,18 @@ mod tests {
         let calls = [put(1, None, 10, 12), add(5, Some((1, 5)), 13, 14)];
         assert!(eventual_read_is_founded(&calls, Some((1, 5)), 15));
         assert!(eventual_read_is_founded(&calls, None, 1));
-        assert!(!eventual_read_is_founded(&calls, Some((1, 0)), 9), "from the future");
-        assert!(!eventual_read_is_founded(&calls, Some((2, 0)), 15), "made up");
-        assert!(!eventual_read_is_founded(&calls, Some((1, 6)), 15), "never added");
+        assert!(
+            !eventual_read_is_founded(&calls, Some((1, 0)), 9),
+            "from the future"
+        );
+        assert!(
+            !eventual_read_is_founded(&calls, Some((2, 0)), 15),
+            "made up"
+        );
+        assert!(
+            !eventual_read_is_founded(&calls, Some((1, 6)), 15),
+            "never added"
+        );
     }
 
     #[test]
@@ -382,7 +565,9 @@ mod tests {
                 let op = match random.below(6) {
                     0 => Op::Put { tag: i },
                     1 => Op::PutIfAbsent { tag: i },
-                    2 => Op::Add { delta: 1 + random.below(1000) },
+                    2 => Op::Add {
+                        delta: 1 + random.below(1000),
+                    },
                     3 if random.chance(300) => Op::Delete,
                     _ => Op::Read,
                 };
@@ -401,10 +586,17 @@ mod tests {
                     (Op::Add { .. }, Some(after)) => Outcome::After(after),
                     _ => Outcome::Before(before),
                 };
-                calls.push(call(op, outcome, at - random.below(250), at + 1 + random.below(250)));
+                calls.push(call(
+                    op,
+                    outcome,
+                    at - random.below(250),
+                    at + 1 + random.below(250),
+                ));
             }
             assert_eq!(check(&calls), Verdict::Linearizable, "seed {seed}");
-            let adds: Vec<usize> = (0..calls.len()).filter(|&i| matches!(calls[i].outcome, Outcome::After(_))).collect();
+            let adds: Vec<usize> = (0..calls.len())
+                .filter(|&i| matches!(calls[i].outcome, Outcome::After(_)))
+                .collect();
             if let Some(&damaged) = random.pick(&adds) {
                 if let Outcome::After(Some((tag, count))) = calls[damaged].outcome {
                     calls[damaged].outcome = Outcome::After(Some((tag, count + 1_000_000)));

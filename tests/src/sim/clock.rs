@@ -21,7 +21,12 @@ pub struct Clock {
 impl Clock {
     /// A clock that shows `mono_us` at true time `at_us` and runs `drift_ppm` too fast.
     pub fn new(at_us: u64, mono_us: u64, drift_ppm: i64) -> Clock {
-        let mut clock = Clock { base_mono_us: mono_us, since_us: at_us, rate: MILLION, wall_offset_ms: 0 };
+        let mut clock = Clock {
+            base_mono_us: mono_us,
+            since_us: at_us,
+            rate: MILLION,
+            wall_offset_ms: 0,
+        };
         clock.drift(at_us, drift_ppm);
         clock
     }
@@ -50,7 +55,10 @@ impl Clock {
 
     pub fn now(&self, at_us: u64) -> Now {
         let wall_ms = WALL_START_MS + (at_us / 1000) as i64 + self.wall_offset_ms;
-        Now { mono_us: self.mono_us(at_us), wall_ms: wall_ms.unsigned_abs() }
+        Now {
+            mono_us: self.mono_us(at_us),
+            wall_ms: wall_ms.unsigned_abs(),
+        }
     }
 
     /// The first true moment, not before `at_us`, at which the monotonic clock shows at least `mono_us`.
@@ -71,7 +79,10 @@ mod tests {
             clock.drift(777, -drift);
             for mono in [6_000, 123_456, 99_999_999] {
                 let at = clock.when(mono, 777);
-                assert!(clock.mono_us(at) >= mono && clock.mono_us(at - 1) < mono, "drift {drift}, {mono}");
+                assert!(
+                    clock.mono_us(at) >= mono && clock.mono_us(at - 1) < mono,
+                    "drift {drift}, {mono}"
+                );
             }
         }
     }

@@ -63,7 +63,15 @@ impl Counts {
     }
 
     pub fn add_tally(&mut self, tally: &Tally) {
-        let Tally { writes, refused, unknown, unavailable, reads, ticket_reads, eventual_reads } = tally;
+        let Tally {
+            writes,
+            refused,
+            unknown,
+            unavailable,
+            reads,
+            ticket_reads,
+            eventual_reads,
+        } = tally;
         self.writes_acknowledged += writes;
         self.conditions_refused += refused;
         self.outcomes_unknown += unknown;

@@ -28,8 +28,16 @@ pub struct Speed {
 }
 
 impl Speed {
-    pub const USUAL: Speed = Speed { sync_us: 1_500, read_us: 300, flush_us: 20_000 };
-    pub const SLOW: Speed = Speed { sync_us: 300_000, read_us: 400_000, flush_us: 2_000_000 };
+    pub const USUAL: Speed = Speed {
+        sync_us: 1_500,
+        read_us: 300,
+        flush_us: 20_000,
+    };
+    pub const SLOW: Speed = Speed {
+        sync_us: 300_000,
+        read_us: 400_000,
+        flush_us: 2_000_000,
+    };
 }
 
 #[derive(Debug)]
@@ -63,7 +71,11 @@ impl Disk {
     /// Takes an append; returns after how many µs the running sync ends if one begins now.
     pub fn append(&mut self, pending: Pending, random: &mut Random) -> Result<Option<u64>> {
         self.waiting.push_back(pending);
-        if self.running.is_empty() { self.begin(random) } else { Ok(None) }
+        if self.running.is_empty() {
+            self.begin(random)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Writes everything that waits; one sync then serves all.

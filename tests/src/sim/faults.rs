@@ -13,7 +13,8 @@ impl World {
         if self.healed {
             return;
         }
-        self.trace.note(self.at_us, &[10], || format!("fault: {fault:?}"));
+        self.trace
+            .note(self.at_us, &[10], || format!("fault: {fault:?}"));
         match fault {
             Fault::Crash { node } => self.crash(node),
             Fault::CrashBetween { node, outputs } => self.node(node).crash_after = Some(outputs),
@@ -70,10 +71,17 @@ impl World {
             Fault::SuspendLeader { pick, for_us } => {
                 if let Some((_, leader)) = self.leader(pick) {
                     self.suspend(leader);
-                    self.push(self.at_us + for_us, What::Fault(Fault::Resume { node: leader }));
+                    self.push(
+                        self.at_us + for_us,
+                        What::Fault(Fault::Resume { node: leader }),
+                    );
                 }
             }
-            Fault::ForgetfulFollower { pick, deaf_us, for_us } => self.forgetful_follower(pick, deaf_us, for_us),
+            Fault::ForgetfulFollower {
+                pick,
+                deaf_us,
+                for_us,
+            } => self.forgetful_follower(pick, deaf_us, for_us),
             other => self.fail(format!("a fault that nobody knows: {other:?}")),
         }
     }
@@ -97,7 +105,11 @@ impl World {
     fn isolate(&mut self, node: u64, cut: bool) {
         for other in (1..=self.plan.nodes).filter(|other| *other != node) {
             for (from, to) in [(node, other), (other, node)] {
-                if cut { self.network.cut(from, to) } else { self.network.mend(from, to) }
+                if cut {
+                    self.network.cut(from, to)
+                } else {
+                    self.network.mend(from, to)
+                }
             }
         }
     }
@@ -127,7 +139,11 @@ impl World {
     fn leader(&mut self, pick: u64) -> Option<(GroupId, u64)> {
         let mut led: Vec<(GroupId, u64)> = Vec::new();
         for node in self.nodes.iter().filter(|n| n.is_running()) {
-            let groups = node.cells.iter().flat_map(|c| c.shard.inspect()).filter(|(g, _)| g.is_leader());
+            let groups = node
+                .cells
+                .iter()
+                .flat_map(|c| c.shard.inspect())
+                .filter(|(g, _)| g.is_leader());
             led.extend(groups.map(|(group, _)| (group.id, node.id)));
         }
         led.sort_unstable();
@@ -136,15 +152,24 @@ impl World {
 
     /// Nodes of a group's other voters.
     fn followers(&mut self, group: GroupId, leader: u64) -> Vec<u64> {
-        let cells = self.node(leader).cells.iter().flat_map(|c| c.shard.inspect());
-        let mut nodes: Vec<u64> = cells.filter(|(g, _)| g.id == group).flat_map(|(g, _)| g.members().values().map(|n| n.0)).collect();
+        let cells = self
+            .node(leader)
+            .cells
+            .iter()
+            .flat_map(|c| c.shard.inspect());
+        let mut nodes: Vec<u64> = cells
+            .filter(|(g, _)| g.id == group)
+            .flat_map(|(g, _)| g.members().values().map(|n| n.0))
+            .collect();
         nodes.retain(|node| *node != leader);
         nodes
     }
 
     fn transfer(&mut self, pick: u64) -> Option<(GroupId, u64, u64)> {
         let (group, leader) = self.leader(pick)?;
-        let to = *self.followers(group, leader).get((pick >> 32) as usize % 2)?;
+        let to = *self
+            .followers(group, leader)
+            .get((pick >> 32) as usize % 2)?;
         self.transfer_to(group, leader, to);
         self.counts.transfers += 1;
         Some((group, leader, to))
@@ -152,30 +177,54 @@ impl World {
 
     fn transfer_to(&mut self, group: GroupId, leader: u64, to: u64) {
         let shard = kv_core::wire::shard_of(group, SHARDS);
-        self.node(leader).cells[shard as usize].shard.transfer(group, NodeId(to));
+        self.node(leader).cells[shard as usize]
+            .shard
+            .transfer(group, NodeId(to));
         self.wake(leader, shard, 0);
     }
 
     /// The word to campaign reaches its receiver when the leader has given the transfer up; from then on nobody reaches the leader.
     fn late_transfer(&mut self, pick: u64, late_us: u64) {
-        let Some((group, leader)) = self.leader(pick) else { return };
+        let Some((group, leader)) = self.leader(pick) else {
+            return;
+        };
         let followers = self.followers(group, leader);
-        let Some(to) = followers.get((pick >> 32) as usize % followers.len().max(1)).copied() else { return };
+        let Some(to) = followers
+            .get((pick >> 32) as usize % followers.len().max(1))
+            .copied()
+        else {
+            return;
+        };
         self.counts.late_transfers += 1;
         let release = self.at_us + late_us;
         self.network.hold(leader, to, release);
         self.transfer_to(group, leader, to);
         for other in followers {
-            self.push(release - 100, What::Fault(Fault::Cut { from: other, to: leader }));
-            self.push(release + 1_500_000, What::Fault(Fault::Mend { from: other, to: leader }));
+            self.push(
+                release - 100,
+                What::Fault(Fault::Cut {
+                    from: other,
+                    to: leader,
+                }),
+            );
+            self.push(
+                release + 1_500_000,
+                What::Fault(Fault::Mend {
+                    from: other,
+                    to: leader,
+                }),
+            );
         }
     }
 
     fn isolate_leader(&mut self, pick: u64, for_us: u64) {
-        let Some((_, leader)) = self.leader(pick) else { return };
+        let Some((_, leader)) = self.leader(pick) else {
+            return;
+        };
         self.counts.leaders_isolated += 1;
         let end = self.at_us + for_us;
-        let (outwards, inwards) = [(true, true), (true, true), (true, false), (false, true)][(pick >> 40) as usize % 4];
+        let (outwards, inwards) =
+            [(true, true), (true, true), (true, false), (false, true)][(pick >> 40) as usize % 4];
         for other in (1..=self.plan.nodes).filter(|other| *other != leader) {
             for (from, to, cut) in [(leader, other, outwards), (other, leader, inwards)] {
                 if cut {
@@ -188,9 +237,13 @@ impl World {
 
     /// One follower has not heard the leader for longer than an election timeout; the other, that keeps the lease alive, starts anew.
     fn forgetful_follower(&mut self, pick: u64, deaf_us: u64, for_us: u64) {
-        let Some((group, leader)) = self.leader(pick) else { return };
+        let Some((group, leader)) = self.leader(pick) else {
+            return;
+        };
         let followers = self.followers(group, leader);
-        let &[a, b, ..] = followers.as_slice() else { return };
+        let &[a, b, ..] = followers.as_slice() else {
+            return;
+        };
         let (deaf, forgetful) = if pick >> 33 & 1 == 0 { (a, b) } else { (b, a) };
         self.counts.forgetful_followers += 1;
         let (now, end) = (self.at_us, self.at_us + deaf_us + for_us);
@@ -200,7 +253,10 @@ impl World {
         }
         let restart = now + deaf_us;
         self.push(restart, What::Fault(Fault::Crash { node: forgetful }));
-        self.push(restart + 1_000 + (pick >> 34) % 30_000, What::Fault(Fault::Start { node: forgetful }));
+        self.push(
+            restart + 1_000 + (pick >> 34) % 30_000,
+            What::Fault(Fault::Start { node: forgetful }),
+        );
         for (from, to) in [(leader, forgetful), (forgetful, leader)] {
             self.push(restart, What::Fault(Fault::Cut { from, to }));
             self.push(end, What::Fault(Fault::Mend { from, to }));

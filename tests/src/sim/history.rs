@@ -7,13 +7,22 @@ pub type Item = Option<(u64, u64)>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Replace the item by (`tag`, 0). Tags are unique.
-    Put { tag: u64 },
+    Put {
+        tag: u64,
+    },
     /// The same, if there is none.
-    PutIfAbsent { tag: u64 },
+    PutIfAbsent {
+        tag: u64,
+    },
     /// The same, if the item there has the tag `expected`; what an `Add` made has none.
-    PutIfTag { tag: u64, expected: u64 },
+    PutIfTag {
+        tag: u64,
+        expected: u64,
+    },
     /// Add to the item's count; makes (0, `delta`) of none.
-    Add { delta: u64 },
+    Add {
+        delta: u64,
+    },
     Delete,
     Read,
 }
@@ -50,7 +59,9 @@ impl Op {
         match self {
             Op::Put { tag } => Some(Some((tag, 0))),
             Op::PutIfAbsent { tag } => item.is_none().then_some(Some((tag, 0))),
-            Op::PutIfTag { tag, expected } => item.is_some_and(|(t, _)| t == expected && t > 0).then_some(Some((tag, 0))),
+            Op::PutIfTag { tag, expected } => item
+                .is_some_and(|(t, _)| t == expected && t > 0)
+                .then_some(Some((tag, 0))),
             Op::Add { delta } => {
                 let (tag, count) = item.unwrap_or((0, 0));
                 Some(Some((tag, count + delta)))
@@ -77,7 +88,9 @@ impl Call {
     pub fn met(&self) -> Item {
         match (self.outcome, self.op) {
             (Outcome::Before(item) | Outcome::Refused(item), _) => item,
-            (Outcome::After(Some((tag, count))), Op::Add { delta }) if tag > 0 || count > delta => Some((tag, count.saturating_sub(delta))),
+            (Outcome::After(Some((tag, count))), Op::Add { delta }) if tag > 0 || count > delta => {
+                Some((tag, count.saturating_sub(delta)))
+            }
             (Outcome::After(_) | Outcome::Unknown, _) => None,
         }
     }

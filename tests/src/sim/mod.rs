@@ -55,8 +55,17 @@ pub struct Outcome {
 /// Runs one seed. A panic of the core counts as broken.
 pub fn run(options: Options) -> Outcome {
     catch_unwind(|| World::new(options).run()).unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        let words = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         let failure = Some(format!("panic: {}", words.unwrap_or_default()));
-        Outcome { seed: options.seed, counts: Counts::default(), digest: (0, 0), text: None, failure }
+        Outcome {
+            seed: options.seed,
+            counts: Counts::default(),
+            digest: (0, 0),
+            text: None,
+            failure,
+        }
     })
 }

@@ -18,8 +18,13 @@ pub struct Weather {
 }
 
 impl Weather {
-    pub const FAIR: Weather =
-        Weather { loss_permille: 0, duplicates_permille: 0, late_permille: 2, delay_us: 900, late_us: 30_000 };
+    pub const FAIR: Weather = Weather {
+        loss_permille: 0,
+        duplicates_permille: 0,
+        late_permille: 2,
+        delay_us: 900,
+        late_us: 30_000,
+    };
 }
 
 /// Links of all pairs.
@@ -36,7 +41,13 @@ pub struct Network {
 
 impl Default for Network {
     fn default() -> Self {
-        Network { weather: Weather::FAIR, cut: BTreeSet::new(), held: BTreeMap::new(), lost: 0, duplicated: 0 }
+        Network {
+            weather: Weather::FAIR,
+            cut: BTreeSet::new(),
+            held: BTreeMap::new(),
+            lost: 0,
+            duplicated: 0,
+        }
     }
 }
 
@@ -65,15 +76,28 @@ impl Network {
     }
 
     /// After how many µs a frame arrives: not at all, once, or twice.
-    pub fn delays(&mut self, from: u64, to: u64, at_us: u64, random: &mut Random) -> [Option<u64>; 2] {
+    pub fn delays(
+        &mut self,
+        from: u64,
+        to: u64,
+        at_us: u64,
+        random: &mut Random,
+    ) -> [Option<u64>; 2] {
         let weather = self.weather;
         if self.is_cut(from, to) || random.chance(weather.loss_permille) {
             self.lost += 1;
             return [None, None];
         }
-        let held_us = self.held.get(&(from, to)).map_or(0, |until| until.saturating_sub(at_us));
+        let held_us = self
+            .held
+            .get(&(from, to))
+            .map_or(0, |until| until.saturating_sub(at_us));
         let mut delay = || {
-            let most = if random.chance(weather.late_permille) { weather.late_us } else { weather.delay_us };
+            let most = if random.chance(weather.late_permille) {
+                weather.late_us
+            } else {
+                weather.delay_us
+            };
             held_us + 50 + random.below(most)
         };
         let first = delay();

@@ -96,8 +96,17 @@ impl Node {
     }
 
     /// Starts the process on what the disk has; returns the logs that were found.
-    pub fn start(&mut self, nodes: u64, at_us: u64, random: &mut Random) -> Result<Vec<RecoveredLog>, Refused> {
-        let logs = self.disk.log.recover().map_err(|error| Refused::Corrupt(error.to_string()))?;
+    pub fn start(
+        &mut self,
+        nodes: u64,
+        at_us: u64,
+        random: &mut Random,
+    ) -> Result<Vec<RecoveredLog>, Refused> {
+        let logs = self
+            .disk
+            .log
+            .recover()
+            .map_err(|error| Refused::Corrupt(error.to_string()))?;
         self.disk.begin_start(random);
         self.life += 1;
         self.process = Process::Running;
@@ -114,8 +123,14 @@ impl Node {
                 seeds: (1..=nodes).map(NodeId).collect(),
                 flush_log_bytes: self.flush_log_bytes,
             };
-            let shard = Shard::start(config, &self.disk.store, &logs, now).map_err(Refused::Core)?;
-            self.cells.push(Cell { shard, inbox: Vec::new(), wake_at: None, last_tick: now.mono_us });
+            let shard =
+                Shard::start(config, &self.disk.store, &logs, now).map_err(Refused::Core)?;
+            self.cells.push(Cell {
+                shard,
+                inbox: Vec::new(),
+                wake_at: None,
+                last_tick: now.mono_us,
+            });
         }
         Ok(logs)
     }
@@ -143,9 +158,20 @@ impl Node {
         inputs
     }
 
-    pub fn open_snapshot(&mut self, transfer: u64, ranges: Vec<KeyRange>) -> kv_core::store::Result<()> {
+    pub fn open_snapshot(
+        &mut self,
+        transfer: u64,
+        ranges: Vec<KeyRange>,
+    ) -> kv_core::store::Result<()> {
         let snapshot = self.disk.store.snapshot()?;
-        self.transfers.insert(transfer, Transfer { snapshot, ranges, at: (0, Bytes::new()) });
+        self.transfers.insert(
+            transfer,
+            Transfer {
+                snapshot,
+                ranges,
+                at: (0, Bytes::new()),
+            },
+        );
         Ok(())
     }
 
@@ -154,8 +180,14 @@ impl Node {
     }
 
     /// The next piece of an open snapshot.
-    pub fn read_snapshot(&mut self, transfer: u64, max_bytes: usize) -> kv_core::store::Result<Option<Input>> {
-        let Some(open) = self.transfers.get_mut(&transfer) else { return Ok(None) };
+    pub fn read_snapshot(
+        &mut self,
+        transfer: u64,
+        max_bytes: usize,
+    ) -> kv_core::store::Result<Option<Input>> {
+        let Some(open) = self.transfers.get_mut(&transfer) else {
+            return Ok(None);
+        };
         let max_bytes = max_bytes.min(PIECE_BYTES);
         let mut pairs: Vec<(Keyspace, Bytes, Bytes)> = Vec::new();
         let mut bytes = 0;
@@ -167,7 +199,11 @@ impl Node {
             }
             open.snapshot.scan(&range, false, &mut |key, value| {
                 bytes += key.len() + value.len();
-                pairs.push((range.keyspace, Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+                pairs.push((
+                    range.keyspace,
+                    Bytes::copy_from_slice(key),
+                    Bytes::copy_from_slice(value),
+                ));
                 full = bytes >= max_bytes;
                 !full
             })?;
@@ -177,6 +213,10 @@ impl Node {
                 _ => (open.at.0 + 1, Bytes::new()),
             };
         }
-        Ok(Some(Input::SnapshotPiece { transfer, pairs, done: !full }))
+        Ok(Some(Input::SnapshotPiece {
+            transfer,
+            pairs,
+            done: !full,
+        }))
     }
 }

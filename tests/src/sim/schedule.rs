@@ -13,39 +13,100 @@ const SECOND: u64 = 1_000_000;
 /// Something that goes wrong, or right again. A `pick` chooses among what there is at that moment.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    Crash { node: u64 },
+    Crash {
+        node: u64,
+    },
     /// Between two outputs of one step, after so many more of them.
-    CrashBetween { node: u64, outputs: u64 },
+    CrashBetween {
+        node: u64,
+        outputs: u64,
+    },
     CrashAll,
-    Start { node: u64 },
+    Start {
+        node: u64,
+    },
     /// The node's disk is gone, or a bit of its log flips; either way it never comes back.
-    LoseDisk { node: u64 },
-    FlipBit { node: u64, choice: u64 },
-    Suspend { node: u64 },
-    Resume { node: u64 },
-    Cut { from: u64, to: u64 },
-    Mend { from: u64, to: u64 },
-    Isolate { node: u64 },
-    Join { node: u64 },
+    LoseDisk {
+        node: u64,
+    },
+    FlipBit {
+        node: u64,
+        choice: u64,
+    },
+    Suspend {
+        node: u64,
+    },
+    Resume {
+        node: u64,
+    },
+    Cut {
+        from: u64,
+        to: u64,
+    },
+    Mend {
+        from: u64,
+        to: u64,
+    },
+    Isolate {
+        node: u64,
+    },
+    Join {
+        node: u64,
+    },
     Weather(Weather),
-    Drift { node: u64, ppm: i64 },
-    Wall { node: u64, offset_ms: i64 },
-    SlowDisk { node: u64 },
-    UsualDisk { node: u64 },
+    Drift {
+        node: u64,
+        ppm: i64,
+    },
+    Wall {
+        node: u64,
+        offset_ms: i64,
+    },
+    SlowDisk {
+        node: u64,
+    },
+    UsualDisk {
+        node: u64,
+    },
     /// Nearly full: writes are refused; or full: whatever is written fails, and the process ends.
-    NearlyFull { node: u64 },
-    Full { node: u64 },
-    Roomy { node: u64 },
-    WantFlush { node: u64 },
-    HandOver { node: u64 },
-    Transfer { pick: u64 },
+    NearlyFull {
+        node: u64,
+    },
+    Full {
+        node: u64,
+    },
+    Roomy {
+        node: u64,
+    },
+    WantFlush {
+        node: u64,
+    },
+    HandOver {
+        node: u64,
+    },
+    Transfer {
+        pick: u64,
+    },
     /// A transfer whose last word arrives late, when it was given up already and the leader is cut off.
-    LateTransfer { pick: u64, late_us: u64 },
+    LateTransfer {
+        pick: u64,
+        late_us: u64,
+    },
     /// A leader loses its connections, in both directions or one.
-    IsolateLeader { pick: u64, for_us: u64 },
-    SuspendLeader { pick: u64, for_us: u64 },
+    IsolateLeader {
+        pick: u64,
+        for_us: u64,
+    },
+    SuspendLeader {
+        pick: u64,
+        for_us: u64,
+    },
     /// A follower that keeps the leader's lease alive starts anew, while another has not heard the leader for long.
-    ForgetfulFollower { pick: u64, deaf_us: u64, for_us: u64 },
+    ForgetfulFollower {
+        pick: u64,
+        deaf_us: u64,
+        for_us: u64,
+    },
     Heal,
 }
 
@@ -74,8 +135,17 @@ pub struct Plan {
 /// Draws a plan.
 pub fn plan(seed: u64, random: &mut Random) -> Plan {
     let nodes = if seed % 3 == 2 { 5 } else { 3 };
-    let scenario = [Scenario::Mixed, Scenario::Leaders, Scenario::Snapshots, Scenario::Crashes][(seed % 4) as usize];
-    let sizes: &[usize] = if scenario == Scenario::Snapshots { &[3_000, 6_000, 12_000] } else { &[8_000, 40_000, 200_000] };
+    let scenario = [
+        Scenario::Mixed,
+        Scenario::Leaders,
+        Scenario::Snapshots,
+        Scenario::Crashes,
+    ][(seed % 4) as usize];
+    let sizes: &[usize] = if scenario == Scenario::Snapshots {
+        &[3_000, 6_000, 12_000]
+    } else {
+        &[8_000, 40_000, 200_000]
+    };
     let flush_log_bytes = *random.pick(sizes).unwrap_or(&40_000);
     let drifts = scenario == Scenario::Leaders || random.chance(300);
     let drift = |random: &mut Random| match drifts {
@@ -83,8 +153,17 @@ pub fn plan(seed: u64, random: &mut Random) -> Plan {
         false => random.below(200) as i64 - 100,
     };
     let drift_ppm = (0..nodes).map(|_| drift(random)).collect();
-    let mut drawing = Drawing { nodes, random, faults: Vec::new(), lost: false };
-    let mut at = if drawing.random.chance(200) { 1_000 } else { 2 * SECOND };
+    let mut drawing = Drawing {
+        nodes,
+        random,
+        faults: Vec::new(),
+        lost: false,
+    };
+    let mut at = if drawing.random.chance(200) {
+        1_000
+    } else {
+        2 * SECOND
+    };
     while at < FAULTS_END_US - SECOND {
         drawing.draw(scenario, at);
         at += drawing.random.between(100_000, 3 * SECOND);
@@ -93,7 +172,13 @@ pub fn plan(seed: u64, random: &mut Random) -> Plan {
     faults.retain(|(at, _)| *at < FAULTS_END_US);
     faults.push((FAULTS_END_US, Fault::Heal));
     faults.sort_by_key(|(at, _)| *at);
-    Plan { nodes, scenario, flush_log_bytes, drift_ppm, faults }
+    Plan {
+        nodes,
+        scenario,
+        flush_log_bytes,
+        drift_ppm,
+        faults,
+    }
 }
 
 struct Drawing<'a> {
@@ -168,7 +253,11 @@ impl Drawing<'_> {
             _ if !self.lost && self.random.chance(300) => {
                 self.lost = true;
                 let choice = self.random.next_u64();
-                let fault = if self.random.chance(500) { Fault::LoseDisk { node } } else { Fault::FlipBit { node, choice } };
+                let fault = if self.random.chance(500) {
+                    Fault::LoseDisk { node }
+                } else {
+                    Fault::FlipBit { node, choice }
+                };
                 self.push(at, fault);
             }
             _ => self.push(at, Fault::Crash { node }),
@@ -191,9 +280,23 @@ impl Drawing<'_> {
 
     fn network(&mut self, at: u64) {
         let weather = match self.random.below(3) {
-            0 => Weather { loss_permille: 20 + self.random.below(200), ..Weather::FAIR },
-            1 => Weather { duplicates_permille: 100 + self.random.below(300), late_permille: 100, late_us: 2 * SECOND, ..Weather::FAIR },
-            _ => Weather { loss_permille: 10, duplicates_permille: 50, late_permille: 200, delay_us: 20_000, late_us: 600_000 },
+            0 => Weather {
+                loss_permille: 20 + self.random.below(200),
+                ..Weather::FAIR
+            },
+            1 => Weather {
+                duplicates_permille: 100 + self.random.below(300),
+                late_permille: 100,
+                late_us: 2 * SECOND,
+                ..Weather::FAIR
+            },
+            _ => Weather {
+                loss_permille: 10,
+                duplicates_permille: 50,
+                late_permille: 200,
+                delay_us: 20_000,
+                late_us: 600_000,
+            },
         };
         self.push(at, Fault::Weather(weather));
         let end = at + self.random.between(SECOND, 5 * SECOND);
@@ -230,8 +333,15 @@ impl Drawing<'_> {
             0..20 => Fault::IsolateLeader { pick, for_us },
             20..35 => Fault::SuspendLeader { pick, for_us },
             35..55 => Fault::Transfer { pick },
-            55..75 => Fault::LateTransfer { pick, late_us: self.random.between(1_050_000, 2_200_000) },
-            _ => Fault::ForgetfulFollower { pick, deaf_us: self.random.between(1_100_000, 2_500_000), for_us },
+            55..75 => Fault::LateTransfer {
+                pick,
+                late_us: self.random.between(1_050_000, 2_200_000),
+            },
+            _ => Fault::ForgetfulFollower {
+                pick,
+                deaf_us: self.random.between(1_100_000, 2_500_000),
+                for_us,
+            },
         };
         self.push(at, fault);
     }
@@ -264,7 +374,10 @@ impl Drawing<'_> {
             self.push(at, Fault::Drift { node, ppm });
             return;
         }
-        let offset_ms = *self.random.pick(&[-5_000, -700, 300, 900, 3_000]).unwrap_or(&0);
+        let offset_ms = *self
+            .random
+            .pick(&[-5_000, -700, 300, 900, 3_000])
+            .unwrap_or(&0);
         self.push(at, Fault::Wall { node, offset_ms });
         let end = at + self.random.between(SECOND, 6 * SECOND);
         self.push(end, Fault::Wall { node, offset_ms: 0 });

@@ -12,14 +12,19 @@ pub struct Trace {
 
 impl Trace {
     pub fn new(with_text: bool) -> Trace {
-        Trace { text: with_text.then(String::new), ..Trace::default() }
+        Trace {
+            text: with_text.then(String::new),
+            ..Trace::default()
+        }
     }
 
     /// Notes an event by numbers that say all about it, and by words that are only made when the text is wanted.
     pub fn note(&mut self, at_us: u64, numbers: &[u64], words: impl FnOnce() -> String) {
         self.lines += 1;
         for number in [at_us].iter().chain(numbers) {
-            self.hash = (self.hash ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+            self.hash = (self.hash ^ number)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29);
         }
         if let Some(text) = &mut self.text {
             let words = words();

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use kv_core::api::{self, Action, Answer, Consistency, Error, Expression, Get, Operation, Returns, Write};
+use kv_core::api::{
+    self, Action, Answer, Consistency, Error, Expression, Get, Operation, Returns, Write,
+};
 use kv_core::ids::GroupId;
 use kv_core::meta::View;
 use kv_model::encoding::item;
@@ -71,8 +73,13 @@ pub struct Tally {
 #[derive(Debug)]
 pub enum Ended {
     /// A write of this version was acknowledged.
-    Acknowledged { key: usize, version: u64 },
-    Read { key: usize },
+    Acknowledged {
+        key: usize,
+        version: u64,
+    },
+    Read {
+        key: usize,
+    },
     Nothing,
     /// An answer that no answer to this request may be.
     Wrong(String),
@@ -122,23 +129,40 @@ impl Workload {
         let op = match self.random.below(100) {
             0..14 => Op::Put { tag },
             14..24 => Op::PutIfAbsent { tag },
-            24..36 => Op::PutIfTag { tag, expected: self.last_tag[key] },
-            36..58 => Op::Add { delta: 1 + self.random.below(1 << 20) },
+            24..36 => Op::PutIfTag {
+                tag,
+                expected: self.last_tag[key],
+            },
+            36..58 => Op::Add {
+                delta: 1 + self.random.below(1 << 20),
+            },
             58..64 => Op::Delete,
             _ => Op::Read,
         };
         let mode = match op {
-            Op::Read => *self.random.pick(&[Mode::Request, Mode::Ticket, Mode::Ticket, Mode::Eventual]).unwrap_or(&Mode::Request),
+            Op::Read => *self
+                .random
+                .pick(&[Mode::Request, Mode::Ticket, Mode::Ticket, Mode::Eventual])
+                .unwrap_or(&Mode::Request),
             _ => Mode::Request,
         };
         self.next_token += 1;
-        let open = Open { client, key, op, mode, invoked, node };
+        let open = Open {
+            client,
+            key,
+            op,
+            mode,
+            invoked,
+            node,
+        };
         self.open.insert(self.next_token, open.clone());
         (self.next_token, open)
     }
 
     pub fn row(&self, key: usize, table: u64) -> Bytes {
-        [&table.to_be_bytes()[..], &self.keys[key].tail].concat().into()
+        [&table.to_be_bytes()[..], &self.keys[key].tail]
+            .concat()
+            .into()
     }
 
     /// The operation as it goes to a gateway.
@@ -146,25 +170,71 @@ impl Workload {
         let row = self.row(open.key, table);
         let name = AttributeValue::S(self.keys[open.key].name.clone());
         let key = encode([("pk", name.clone())]);
-        let put = |tag: u64| Action::Put(encode([("pk", name.clone()), ("tag1", number(tag)), ("count1", number(0))]));
-        let expression = |text: &str, values: Bytes| Expression { text: text.to_owned(), names: BTreeMap::new(), values };
+        let put = |tag: u64| {
+            Action::Put(encode([
+                ("pk", name.clone()),
+                ("tag1", number(tag)),
+                ("count1", number(0)),
+            ]))
+        };
+        let expression = |text: &str, values: Bytes| Expression {
+            text: text.to_owned(),
+            names: BTreeMap::new(),
+            values,
+        };
         let (action, condition, returns) = match open.op {
             Op::Read => {
-                let consistency = if open.mode == Mode::Eventual { Consistency::Eventual } else { Consistency::Strong };
-                return Operation::Get(Get { table, row, consistency: consistency as i32 });
+                let consistency = if open.mode == Mode::Eventual {
+                    Consistency::Eventual
+                } else {
+                    Consistency::Strong
+                };
+                return Operation::Get(Get {
+                    table,
+                    row,
+                    consistency: consistency as i32,
+                });
             }
             Op::Put { tag } => (put(tag), None, Returns::AllOld),
-            Op::PutIfAbsent { tag } => (put(tag), Some(expression("attribute_not_exists(pk)", Bytes::new())), Returns::AllOld),
-            Op::PutIfTag { tag, expected } => (put(tag), Some(expression("tag1 = :tag", encode([(":tag", number(expected))]))), Returns::AllOld),
-            Op::Add { delta } => (Action::Update(expression("ADD count1 :delta", encode([(":delta", number(delta))]))), None, Returns::AllNew),
+            Op::PutIfAbsent { tag } => (
+                put(tag),
+                Some(expression("attribute_not_exists(pk)", Bytes::new())),
+                Returns::AllOld,
+            ),
+            Op::PutIfTag { tag, expected } => (
+                put(tag),
+                Some(expression(
+                    "tag1 = :tag",
+                    encode([(":tag", number(expected))]),
+                )),
+                Returns::AllOld,
+            ),
+            Op::Add { delta } => (
+                Action::Update(expression(
+                    "ADD count1 :delta",
+                    encode([(":delta", number(delta))]),
+                )),
+                None,
+                Returns::AllNew,
+            ),
             Op::Delete => (Action::Delete(true), None, Returns::AllOld),
         };
-        Operation::Write(Write { table, row, key, condition, returns: returns as i32, return_on_failure: true, action: Some(action) })
+        Operation::Write(Write {
+            table,
+            row,
+            key,
+            condition,
+            returns: returns as i32,
+            return_on_failure: true,
+            action: Some(action),
+        })
     }
 
     /// What a read under a ticket found.
     pub fn on_ticket_read(&mut self, token: u64, found: Option<&[u8]>, now: u64) -> Ended {
-        let Some(open) = self.open.remove(&token) else { return Ended::Nothing };
+        let Some(open) = self.open.remove(&token) else {
+            return Ended::Nothing;
+        };
         match decode(found) {
             Ok(seen) => self.ended_read(&open, seen, now),
             Err(error) => Ended::Wrong(error),
@@ -172,8 +242,17 @@ impl Workload {
     }
 
     /// A gateway answers.
-    pub fn on_reply(&mut self, token: u64, result: Result<Answer, Error>, view: &View, table: u64, now: u64) -> Ended {
-        let Some(open) = self.open.remove(&token) else { return Ended::Nothing };
+    pub fn on_reply(
+        &mut self,
+        token: u64,
+        result: Result<Answer, Error>,
+        view: &View,
+        table: u64,
+        now: u64,
+    ) -> Ended {
+        let Some(open) = self.open.remove(&token) else {
+            return Ended::Nothing;
+        };
         let seen = |item: &Option<Bytes>| decode(item.as_deref());
         let outcome = match (&result, open.op) {
             (Ok(Answer::Got(got)), Op::Read) => {
@@ -182,9 +261,16 @@ impl Workload {
                     Err(error) => Ended::Wrong(error),
                 };
             }
-            (Ok(Answer::Written(written)), Op::Add { .. }) => seen(&written.attributes).map(Outcome::After),
-            (Ok(Answer::Written(written)), op) if op != Op::Read => seen(&written.attributes).map(Outcome::Before),
-            (Err(Error::ConditionFailed { item }), Op::PutIfAbsent { .. } | Op::PutIfTag { .. }) => seen(item).map(Outcome::Refused),
+            (Ok(Answer::Written(written)), Op::Add { .. }) => {
+                seen(&written.attributes).map(Outcome::After)
+            }
+            (Ok(Answer::Written(written)), op) if op != Op::Read => {
+                seen(&written.attributes).map(Outcome::Before)
+            }
+            (
+                Err(Error::ConditionFailed { item }),
+                Op::PutIfAbsent { .. } | Op::PutIfTag { .. },
+            ) => seen(item).map(Outcome::Refused),
             (Err(Error::OutcomeUnknown(_)), op) if op != Op::Read => Ok(Outcome::Unknown),
             (Err(Error::Unavailable(_) | Error::Throttled(_)), _) => {
                 self.tally.unavailable += 1;
@@ -201,9 +287,15 @@ impl Workload {
             Ok(Answer::Written(written)) => {
                 let row = self.row(open.key, table);
                 if let Some(route) = view.route(&row) {
-                    self.acknowledged.entry(route.group.group()).or_default().insert(written.version, row);
+                    self.acknowledged
+                        .entry(route.group.group())
+                        .or_default()
+                        .insert(written.version, row);
                 }
-                Ended::Acknowledged { key: open.key, version: written.version }
+                Ended::Acknowledged {
+                    key: open.key,
+                    version: written.version,
+                }
             }
             _ => Ended::Nothing,
         }
@@ -218,12 +310,21 @@ impl Workload {
         }
         self.tally.reads += 1;
         self.tally.ticket_reads += u64::from(open.mode == Mode::Ticket);
-        self.histories[open.key].push(Call { op: Op::Read, outcome: Outcome::Before(seen), invoked: open.invoked, returned: now });
+        self.histories[open.key].push(Call {
+            op: Op::Read,
+            outcome: Outcome::Before(seen),
+            invoked: open.invoked,
+            returned: now,
+        });
         Ended::Read { key: open.key }
     }
 
     fn ended_write(&mut self, open: &Open, outcome: Outcome, now: u64) {
-        let returned = if outcome == Outcome::Unknown { NEVER } else { now };
+        let returned = if outcome == Outcome::Unknown {
+            NEVER
+        } else {
+            now
+        };
         match outcome {
             Outcome::Unknown => self.tally.unknown += 1,
             Outcome::Refused(item) => {
@@ -239,7 +340,12 @@ impl Workload {
                 self.note_tag(open.key, open.op.apply(None).flatten());
             }
         }
-        self.histories[open.key].push(Call { op: open.op, outcome, invoked: open.invoked, returned });
+        self.histories[open.key].push(Call {
+            op: open.op,
+            outcome,
+            invoked: open.invoked,
+            returned,
+        });
     }
 
     fn note_tag(&mut self, key: usize, item: Item) {
@@ -262,12 +368,22 @@ impl Workload {
         self.next_tag += 1;
         let row = self.row(self.next_tag as usize % self.keys.len(), table);
         let item = encode([("pk", number(self.next_tag))]);
-        Operation::Write(Write { table, row, key: item.clone(), action: Some(Action::Put(item)), ..Default::default() })
+        Operation::Write(Write {
+            table,
+            row,
+            key: item.clone(),
+            action: Some(Action::Put(item)),
+            ..Default::default()
+        })
     }
 }
 
 pub fn caller() -> api::Caller {
-    api::Caller { principal: "client".to_owned(), account: ACCOUNT.to_owned(), ..Default::default() }
+    api::Caller {
+        principal: "client".to_owned(),
+        account: ACCOUNT.to_owned(),
+        ..Default::default()
+    }
 }
 
 fn number(value: u64) -> AttributeValue {
@@ -275,14 +391,22 @@ fn number(value: u64) -> AttributeValue {
 }
 
 fn encode<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Bytes {
-    item::encode(&attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    item::encode(
+        &attributes
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    )
 }
 
 fn decode(bytes: Option<&[u8]>) -> Result<Item, String> {
     let Some(bytes) = bytes else { return Ok(None) };
     let item = item::decode(bytes).map_err(|error| error.to_string())?;
     let count = |name: &str| match item.get(name) {
-        Some(AttributeValue::N(number)) => number.to_string().parse::<u64>().map_err(|error| error.to_string()),
+        Some(AttributeValue::N(number)) => number
+            .to_string()
+            .parse::<u64>()
+            .map_err(|error| error.to_string()),
         None => Ok(0),
         Some(other) => Err(format!("{name} is {other:?}")),
     };
@@ -300,8 +424,14 @@ fn keys() -> Vec<Key> {
         let token = token(&encoded);
         let partition = (token / (u128::MAX / u128::from(PARTITIONS) + 1)) as usize;
         if keys.iter().filter(|k| k.partition == partition).count() < KEYS_PER_PARTITION {
-            let tail = row_key(0, token, &encoded, ITEM_INDEX, &[])[8..].to_vec().into();
-            keys.push(Key { name, tail, partition });
+            let tail = row_key(0, token, &encoded, ITEM_INDEX, &[])[8..]
+                .to_vec()
+                .into();
+            keys.push(Key {
+                name,
+                tail,
+                partition,
+            });
         }
     }
     keys

@@ -36,23 +36,57 @@ const MILLISECOND: u64 = 1_000;
 /// Something that happens at a moment of true time.
 #[derive(Debug)]
 pub(super) enum Event {
-    Frame { from: u64, frame: Bytes },
+    Frame {
+        from: u64,
+        frame: Bytes,
+    },
     /// A shard has something to do, or its time has come.
-    Wake { shard: u32 },
+    Wake {
+        shard: u32,
+    },
     /// The running sync of the log ends.
     Synced,
-    Read { shard: u32, id: u64, group: GroupId, operation: Operation, raw: bool },
-    Input { shard: u32, input: Box<Input> },
-    Install { shard: u32, group: GroupId, stage: u64, clear: Vec<KeyRange>, batch: Batch },
+    Read {
+        shard: u32,
+        id: u64,
+        group: GroupId,
+        operation: Operation,
+        raw: bool,
+    },
+    Input {
+        shard: u32,
+        input: Box<Input>,
+    },
+    Install {
+        shard: u32,
+        group: GroupId,
+        stage: u64,
+        clear: Vec<KeyRange>,
+        batch: Batch,
+    },
     /// A front end reads under a ticket, and shows it again.
-    TicketRead { token: u64, group: GroupId, row: Bytes, pass: Pass },
-    TicketCheck { token: u64, group: GroupId, pass: Pass, found: Option<Bytes> },
+    TicketRead {
+        token: u64,
+        group: GroupId,
+        row: Bytes,
+        pass: Pass,
+    },
+    TicketCheck {
+        token: u64,
+        group: GroupId,
+        pass: Pass,
+        found: Option<Bytes>,
+    },
 }
 
 #[derive(Debug)]
 pub(super) enum What {
     /// In one life of a node.
-    At { node: u64, life: u64, event: Event },
+    At {
+        node: u64,
+        life: u64,
+        event: Event,
+    },
     Client(usize),
     Patience(u64),
     Fault(Fault),
@@ -93,7 +127,11 @@ impl World {
         let plan = plan(seed, &mut random.fork());
         let nodes = (1..=plan.nodes)
             .map(|id| {
-                let clock = Clock::new(0, 1_000_000 * random.between(1, 1_000_000), plan.drift_ppm[id as usize - 1]);
+                let clock = Clock::new(
+                    0,
+                    1_000_000 * random.between(1, 1_000_000),
+                    plan.drift_ppm[id as usize - 1],
+                );
                 Node::new(id, clock, plan.flush_log_bytes)
             })
             .collect();
@@ -142,14 +180,18 @@ impl World {
     /// Runs to the end, or to the first thing that is broken.
     pub fn run(mut self) -> Outcome {
         while self.failure.is_none() {
-            let Some(Reverse((at, _, slot))) = self.heap.pop() else { break };
+            let Some(Reverse((at, _, slot))) = self.heap.pop() else {
+                break;
+            };
             if at > RUN_US {
                 break;
             }
             self.at_us = at;
             self.sequence += 1;
             self.counts.events += 1;
-            let Some(what) = self.pending.remove(&slot) else { continue };
+            let Some(what) = self.pending.remove(&slot) else {
+                continue;
+            };
             self.happen(what);
         }
         if self.failure.is_none() {
@@ -169,10 +211,17 @@ impl World {
         self.counts.frames_lost += self.network.lost;
         self.counts.frames_duplicated += self.network.duplicated;
         if let Some(why) = &self.failure {
-            self.trace.note(self.at_us, &[1], || format!("FAILED: {why}"));
+            self.trace
+                .note(self.at_us, &[1], || format!("FAILED: {why}"));
         }
         let digest = self.trace.digest();
-        Outcome { seed: self.seed, counts: self.counts, digest, text: self.trace.into_text(), failure: self.failure }
+        Outcome {
+            seed: self.seed,
+            counts: self.counts,
+            digest,
+            text: self.trace.into_text(),
+            failure: self.failure,
+        }
     }
 
     // ---- events ----
@@ -180,7 +229,8 @@ impl World {
     pub(super) fn push(&mut self, at: u64, what: What) {
         self.next_slot += 1;
         self.pending.insert(self.next_slot, what);
-        self.heap.push(Reverse((at, self.next_slot as u64, self.next_slot)));
+        self.heap
+            .push(Reverse((at, self.next_slot as u64, self.next_slot)));
     }
 
     /// In the present life of a node.
@@ -246,26 +296,73 @@ impl World {
                 }
             }
             Event::Synced => self.synced(node),
-            Event::Read { shard, id, group, operation, raw } => {
+            Event::Read {
+                shard,
+                id,
+                group,
+                operation,
+                raw,
+            } => {
                 let result = self.read(node, &operation, raw);
-                let most = if self.random.chance(100) { self.nodes[node as usize - 1].disk.speed.read_us } else { 20 };
+                let most = if self.random.chance(100) {
+                    self.nodes[node as usize - 1].disk.speed.read_us
+                } else {
+                    20
+                };
                 let after = self.random.below(most);
                 let input = Box::new(Input::Read { id, group, result });
                 self.push_at(after, node, Event::Input { shard, input });
             }
             Event::Input { shard, input } => self.feed(node, shard, *input),
-            Event::Install { shard, group, stage, clear, batch } => {
-                if self.node(node).disk.store.install(stage, &clear, &batch).is_err() {
+            Event::Install {
+                shard,
+                group,
+                stage,
+                clear,
+                batch,
+            } => {
+                if self
+                    .node(node)
+                    .disk
+                    .store
+                    .install(stage, &clear, &batch)
+                    .is_err()
+                {
                     return self.crash(node);
                 }
                 self.feed(node, shard, Input::Installed(group));
             }
-            Event::TicketRead { token, group, row, pass } => {
-                let found = self.node(node).disk.store.get(Keyspace::Data, &row).ok().flatten();
+            Event::TicketRead {
+                token,
+                group,
+                row,
+                pass,
+            } => {
+                let found = self
+                    .node(node)
+                    .disk
+                    .store
+                    .get(Keyspace::Data, &row)
+                    .ok()
+                    .flatten();
                 let after = self.pause();
-                self.push_at(after, node, Event::TicketCheck { token, group, pass, found });
+                self.push_at(
+                    after,
+                    node,
+                    Event::TicketCheck {
+                        token,
+                        group,
+                        pass,
+                        found,
+                    },
+                );
             }
-            Event::TicketCheck { token, group, pass, found } => self.ticket_check(node, token, group, pass, found),
+            Event::TicketCheck {
+                token,
+                group,
+                pass,
+                found,
+            } => self.ticket_check(node, token, group, pass, found),
         }
     }
 
@@ -300,7 +397,9 @@ impl World {
         let mut random = self.random.fork();
         let node = self.node(id);
         match node.start(nodes, at, &mut random) {
-            Ok(_) if node.flipped => return self.fail(format!("node {id} started on a log with a flipped bit")),
+            Ok(_) if node.flipped => {
+                return self.fail(format!("node {id} started on a log with a flipped bit"));
+            }
             Ok(logs) => self.invariants.on_recovered(id, &logs),
             Err(super::node::Refused::Corrupt(_)) if node.flipped => {
                 node.process = Process::Gone;
@@ -312,7 +411,8 @@ impl World {
         if self.node(id).life > 1 {
             self.counts.restarts += 1;
         }
-        self.trace.note(at, &[2, id], || format!("node {id} starts"));
+        self.trace
+            .note(at, &[2, id], || format!("node {id} starts"));
         for shard in 0..SHARDS {
             if id == 1 && shard == 0 && !self.bootstrapped {
                 let state = Box::new(bootstrap::metadata(nodes));
@@ -327,18 +427,27 @@ impl World {
             return;
         }
         let at = self.at_us;
-        self.trace.note(at, &[3, id], || format!("node {id} crashes"));
+        self.trace
+            .note(at, &[3, id], || format!("node {id} crashes"));
         self.counts.crashes += 1;
         let cores: Vec<_> = self.node(id).cells.iter().map(|c| c.shard.counts).collect();
         cores.iter().for_each(|core| self.counts.add_core(core));
         let mut random = self.random.fork();
         self.node(id).crash(&mut random);
         if random.chance(300) {
-            self.node(id).clock.reboot(at, 1_000_000 * random.between(1, 1_000_000));
+            self.node(id)
+                .clock
+                .reboot(at, 1_000_000 * random.between(1, 1_000_000));
         }
         self.parked.remove(&id);
         self.invariants.on_crash(id);
-        let lost: Vec<u64> = self.workload.open.iter().filter(|(_, open)| open.node == id).map(|(token, _)| *token).collect();
+        let lost: Vec<u64> = self
+            .workload
+            .open
+            .iter()
+            .filter(|(_, open)| open.node == id)
+            .map(|(token, _)| *token)
+            .collect();
         for token in lost {
             if let Some(client) = self.workload.abandon(token) {
                 self.think(client);
@@ -358,7 +467,11 @@ impl World {
     /// Gives a shard an input; it is stepped a moment later, with whatever else has come by then.
     pub(super) fn feed(&mut self, node: u64, shard: u32, input: Input) {
         self.node(node).cells[shard as usize].inbox.push(input);
-        let most = if self.random.chance(10) { 3 * MILLISECOND } else { 40 };
+        let most = if self.random.chance(10) {
+            3 * MILLISECOND
+        } else {
+            40
+        };
         let after = 1 + self.random.below(most);
         self.wake(node, shard, after);
     }
@@ -369,9 +482,14 @@ impl World {
         let now = node.clock.now(at);
         let inputs = node.take_inputs(shard, at);
         let numbers = [4, id, u64::from(shard), inputs.len() as u64];
-        let words = self.trace.has_text().then(|| inputs.iter().map(input_words).collect::<Vec<_>>());
+        let words = self
+            .trace
+            .has_text()
+            .then(|| inputs.iter().map(input_words).collect::<Vec<_>>());
         let outputs = self.node(id).cells[shard as usize].shard.step(inputs, now);
-        self.trace.note(at, &numbers, || format!("node {id}.{shard} steps on {words:?}"));
+        self.trace.note(at, &numbers, || {
+            format!("node {id}.{shard} steps on {words:?}")
+        });
         let life = self.node(id).life;
         for output in outputs {
             if let Some(left) = &mut self.node(id).crash_after {
@@ -408,7 +526,11 @@ impl World {
             }
             // What its tickets say, rather than what it should be.
             let until = group.lease_until();
-            let true_until = if until > mono_us { node.clock.when(until.min(mono_us + 10_000_000), at) } else { at };
+            let true_until = if until > mono_us {
+                node.clock.when(until.min(mono_us + 10_000_000), at)
+            } else {
+                at
+            };
             result = self.invariants.on_lease(id, group.id, at, true_until);
         }
         self.check(result);
@@ -420,14 +542,35 @@ impl World {
         let at = self.at_us;
         match output {
             Output::Send { to, lane: _, frame } => self.send(id, to, frame),
-            Output::Append { number, writes, sync } => {
-                let sum = writes.iter().flat_map(|w| &w.entries).fold(0, |sum, e| sum ^ e.index << 20 ^ e.term);
-                self.trace.note(at, &[5, id, number, sum], || format!("node {id}.{shard} appends {number}: {}", brief(&format!("{writes:?}"))));
-                self.invariants.note_replicas(&self.nodes[id as usize - 1].cells[shard as usize].shard);
+            Output::Append {
+                number,
+                writes,
+                sync,
+            } => {
+                let sum = writes
+                    .iter()
+                    .flat_map(|w| &w.entries)
+                    .fold(0, |sum, e| sum ^ e.index << 20 ^ e.term);
+                self.trace.note(at, &[5, id, number, sum], || {
+                    format!(
+                        "node {id}.{shard} appends {number}: {}",
+                        brief(&format!("{writes:?}"))
+                    )
+                });
+                self.invariants
+                    .note_replicas(&self.nodes[id as usize - 1].cells[shard as usize].shard);
                 let result = self.invariants.on_append(&writes);
                 self.check(result);
                 let mut random = self.random.fork();
-                match self.node(id).disk.append(Pending { shard, number, writes, sync }, &mut random) {
+                match self.node(id).disk.append(
+                    Pending {
+                        shard,
+                        number,
+                        writes,
+                        sync,
+                    },
+                    &mut random,
+                ) {
                     Ok(Some(after)) => self.push_at(after, id, Event::Synced),
                     Ok(None) => {}
                     Err(_) => self.crash(id),
@@ -438,29 +581,78 @@ impl World {
                     self.crash(id);
                 }
             }
-            Output::Read { id: read, group, operation, raw } => {
+            Output::Read {
+                id: read,
+                group,
+                operation,
+                raw,
+            } => {
                 let most = self.node(id).disk.speed.read_us;
-                let after = if self.random.chance(500) { 0 } else { self.random.below(most) };
-                let event = Event::Read { shard, id: read, group, operation, raw };
-                if after == 0 { self.happen_at(id, event) } else { self.push_at(after, id, event) }
+                let after = if self.random.chance(500) {
+                    0
+                } else {
+                    self.random.below(most)
+                };
+                let event = Event::Read {
+                    shard,
+                    id: read,
+                    group,
+                    operation,
+                    raw,
+                };
+                if after == 0 {
+                    self.happen_at(id, event)
+                } else {
+                    self.push_at(after, id, event)
+                }
             }
             Output::Reply { token, result } => self.reply(id, token, result),
-            Output::MetaReply { token: _, result: _ } => {}
+            Output::MetaReply {
+                token: _,
+                result: _,
+            } => {}
             Output::Flush(number) => {
-                let after = 100 + { let most = self.node(id).disk.speed.flush_us; self.random.below(most) };
+                let after = 100 + {
+                    let most = self.node(id).disk.speed.flush_us;
+                    self.random.below(most)
+                };
                 if self.node(id).disk.store.flush().is_err() {
                     return self.crash(id);
                 }
-                self.push_at(after, id, Event::Input { shard, input: Box::new(Input::Flushed(number)) });
+                self.push_at(
+                    after,
+                    id,
+                    Event::Input {
+                        shard,
+                        input: Box::new(Input::Flushed(number)),
+                    },
+                );
             }
-            Output::Install { group, stage, clear, batch } => {
+            Output::Install {
+                group,
+                stage,
+                clear,
+                batch,
+            } => {
                 let after = self.random.below(20 * MILLISECOND);
-                self.push_at(after, id, Event::Install { shard, group, stage, clear, batch });
+                self.push_at(
+                    after,
+                    id,
+                    Event::Install {
+                        shard,
+                        group,
+                        stage,
+                        clear,
+                        batch,
+                    },
+                );
             }
             Output::View(view) => {
                 let result = self.invariants.on_view(&view);
                 self.check(result);
-                self.trace.note(at, &[6, id, view.revision()], || format!("node {id} sees revision {}", view.revision()));
+                self.trace.note(at, &[6, id, view.revision()], || {
+                    format!("node {id} sees revision {}", view.revision())
+                });
                 self.node(id).view = view.clone();
                 self.bootstrapped = true;
                 for other in (0..SHARDS).filter(|other| *other != shard) {
@@ -476,10 +668,20 @@ impl World {
         let node = self.node(id);
         let done = match output {
             Output::OpenSnapshot { transfer, ranges } => node.open_snapshot(transfer, ranges),
-            Output::ReadSnapshot { transfer, max_bytes } => match node.read_snapshot(transfer, max_bytes) {
+            Output::ReadSnapshot {
+                transfer,
+                max_bytes,
+            } => match node.read_snapshot(transfer, max_bytes) {
                 Ok(Some(piece)) => {
                     let after = self.random.below(3 * MILLISECOND);
-                    return self.push_at(after, id, Event::Input { shard, input: Box::new(piece) });
+                    return self.push_at(
+                        after,
+                        id,
+                        Event::Input {
+                            shard,
+                            input: Box::new(piece),
+                        },
+                    );
                 }
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),
@@ -490,7 +692,11 @@ impl World {
             }
             Output::Stage { stage, pairs } => node.disk.store.stage(stage, &pairs),
             Output::Unstage(stage) => node.disk.store.unstage(stage),
-            other => return self.fail(format!("an output that the simulation does not know: {other:?}")),
+            other => {
+                return self.fail(format!(
+                    "an output that the simulation does not know: {other:?}"
+                ));
+            }
         };
         if done.is_err() {
             self.crash(id);
@@ -536,37 +742,76 @@ impl World {
 
     fn send(&mut self, from: u64, to: NodeId, frame: Bytes) {
         let sum = crc32fast::hash(&frame);
-        self.trace.note(self.at_us, &[7, from, to.0, u64::from(sum)], || format!("node {from} to {to}: {}", words_of(&frame)));
+        self.trace
+            .note(self.at_us, &[7, from, to.0, u64::from(sum)], || {
+                format!("node {from} to {to}: {}", words_of(&frame))
+            });
         if to.0 == from {
             let after = 5 + self.random.below(30);
             return self.push_at(after, from, Event::Frame { from, frame });
         }
         if to.0 == 0 || to.0 > self.plan.nodes {
-            return self.fail(format!("node {from} sends to node {to}, which there is not"));
+            return self.fail(format!(
+                "node {from} sends to node {to}, which there is not"
+            ));
         }
         if self.random.chance(2) {
             self.send_by_old_route(from, to.0, &frame);
         }
         let (at, random) = (self.at_us, &mut self.random);
-        for after in self.network.delays(from, to.0, at, random).into_iter().flatten() {
-            self.push_at(after, to.0, Event::Frame { from, frame: frame.clone() });
+        for after in self
+            .network
+            .delays(from, to.0, at, random)
+            .into_iter()
+            .flatten()
+        {
+            self.push_at(
+                after,
+                to.0,
+                Event::Frame {
+                    from,
+                    frame: frame.clone(),
+                },
+            );
         }
     }
 
     /// The same request from a gateway whose map is older than the last change of the partition's range.
     fn send_by_old_route(&mut self, from: u64, to: u64, frame: &Bytes) {
-        let Ok(wire::Frame::One { wall_ms, kind: wire::Kind::Forward(forward) }) = wire::decode(frame, |_| false) else { return };
-        let id = wire::RequestId { origin: u64::MAX - 1, ..forward.id };
+        let Ok(wire::Frame::One {
+            wall_ms,
+            kind: wire::Kind::Forward(forward),
+        }) = wire::decode(frame, |_| false)
+        else {
+            return;
+        };
+        let id = wire::RequestId {
+            origin: u64::MAX - 1,
+            ..forward.id
+        };
         let target = wire::Target::Group(GroupId(forward.group));
-        let old = wire::Forward { id, range_version: forward.range_version - 1, ..forward };
-        self.push_at(500, to, Event::Frame { from, frame: wire::encode(target, wall_ms, wire::Kind::Forward(old)) });
+        let old = wire::Forward {
+            id,
+            range_version: forward.range_version - 1,
+            ..forward
+        };
+        self.push_at(
+            500,
+            to,
+            Event::Frame {
+                from,
+                frame: wire::encode(target, wall_ms, wire::Kind::Forward(old)),
+            },
+        );
     }
 
     fn arrive(&mut self, node: u64, from: u64, frame: Bytes) {
         if !self.node(node).is_running() {
             return;
         }
-        let Ok(target) = wire::target(&frame) else { return self.fail(format!("node {from} sent a frame that can't be read")) };
+        let Ok(target) = wire::target(&frame) else {
+            return self.fail(format!("node {from} sent a frame that can't be read"));
+        };
         for shard in (0..SHARDS).filter(|shard| target.is_for(*shard, SHARDS)) {
             self.feed(node, shard, Input::Frame(NodeId(from), frame.clone()));
         }
@@ -582,20 +827,43 @@ impl World {
     fn begin_operation(&mut self, client: usize) {
         let node = 1 + self.random.below(self.plan.nodes);
         let view = self.node(node).view.clone();
-        let table = view.state.table_named(super::workload::ACCOUNT, TABLE).map(|t| t.id);
-        let Some(table) = table.filter(|_| self.node(node).is_running()) else { return self.think(client) };
+        let table = view
+            .state
+            .table_named(super::workload::ACCOUNT, TABLE)
+            .map(|t| t.id);
+        let Some(table) = table.filter(|_| self.node(node).is_running()) else {
+            return self.think(client);
+        };
         if self.random.chance(20) {
             self.churn_write(node, &view);
         }
         let (token, open) = self.workload.begin(client, node, self.sequence);
         self.push(self.at_us + CLIENT_PATIENCE_US, What::Patience(token));
-        self.trace.note(self.at_us, &[8, client as u64, node, token], || format!("client {client} asks node {node} ({token}): {:?} of item {}", open.op, open.key));
+        self.trace
+            .note(self.at_us, &[8, client as u64, node, token], || {
+                format!(
+                    "client {client} asks node {node} ({token}): {:?} of item {}",
+                    open.op, open.key
+                )
+            });
         if open.mode == Mode::Ticket {
             let row = self.workload.row(open.key, table);
             let now = self.nodes[node as usize - 1].clock.now(self.at_us);
-            if let Some((group, pass)) = view.route(&row).and_then(|r| Some((r.group.group(), r.ticket.strong(now)?))) {
+            if let Some((group, pass)) = view
+                .route(&row)
+                .and_then(|r| Some((r.group.group(), r.ticket.strong(now)?)))
+            {
                 let after = self.pause();
-                return self.push_at(after, node, Event::TicketRead { token, group, row, pass });
+                return self.push_at(
+                    after,
+                    node,
+                    Event::TicketRead {
+                        token,
+                        group,
+                        row,
+                        pass,
+                    },
+                );
             }
         }
         self.request(token, &open, table);
@@ -607,31 +875,67 @@ impl World {
         let at = self.at_us;
         let shard = self.random.below(u64::from(SHARDS)) as u32;
         let deadline_us = self.node(open.node).clock.mono_us(at) + patience;
-        let request = Request { token, caller: caller(), operation, deadline_us };
+        let request = Request {
+            token,
+            caller: caller(),
+            operation,
+            deadline_us,
+        };
         self.feed(open.node, shard, Input::Request(request));
     }
 
-    fn ticket_check(&mut self, node: u64, token: u64, group: GroupId, pass: Pass, found: Option<Bytes>) {
-        let Some(open) = self.workload.open.get(&token).cloned() else { return };
+    fn ticket_check(
+        &mut self,
+        node: u64,
+        token: u64,
+        group: GroupId,
+        pass: Pass,
+        found: Option<Bytes>,
+    ) {
+        let Some(open) = self.workload.open.get(&token).cloned() else {
+            return;
+        };
         let view = self.node(node).view.clone();
         let now = self.nodes[node as usize - 1].clock.now(self.at_us);
-        if view.ticket(group).is_some_and(|ticket| ticket.still_strong(pass, now)) {
-            let payload = found.as_ref().and_then(|record| Record::parse(record).ok()).map(|r| r.payload);
+        if view
+            .ticket(group)
+            .is_some_and(|ticket| ticket.still_strong(pass, now))
+        {
+            let payload = found
+                .as_ref()
+                .and_then(|record| Record::parse(record).ok())
+                .map(|r| r.payload);
             let ended = self.workload.on_ticket_read(token, payload, self.sequence);
             return self.ended(open.client, ended);
         }
-        match view.state.table_named(super::workload::ACCOUNT, TABLE).map(|t| t.id) {
+        match view
+            .state
+            .table_named(super::workload::ACCOUNT, TABLE)
+            .map(|t| t.id)
+        {
             Some(table) => self.request(token, &open, table),
             None => self.fail(format!("node {node} has forgotten the table")),
         }
     }
 
     fn reply(&mut self, node: u64, token: u64, result: Result<api::Answer, api::Error>) {
-        let Some(open) = self.workload.open.get(&token).cloned() else { return };
-        self.trace.note(self.at_us, &[9, node, token], || format!("node {node} answers {token}: {}", brief(&format!("{result:?}"))));
+        let Some(open) = self.workload.open.get(&token).cloned() else {
+            return;
+        };
+        self.trace.note(self.at_us, &[9, node, token], || {
+            format!(
+                "node {node} answers {token}: {}",
+                brief(&format!("{result:?}"))
+            )
+        });
         let view = self.node(node).view.clone();
-        let table = view.state.table_named(super::workload::ACCOUNT, TABLE).map_or(0, |t| t.id);
-        let ended = self.workload.on_reply(token, result, &view, table, self.sequence);
+        let table = view
+            .state
+            .table_named(super::workload::ACCOUNT, TABLE)
+            .map_or(0, |t| t.id);
+        let ended = self
+            .workload
+            .on_reply(token, result, &view, table, self.sequence);
         self.acknowledge(&view, table, &ended);
         self.ended(open.client, ended);
     }
@@ -639,7 +943,9 @@ impl World {
     fn acknowledge(&mut self, view: &View, table: u64, ended: &Ended) {
         if let Ended::Acknowledged { key, version } = ended {
             if let Some(route) = view.route(&self.workload.row(*key, table)) {
-                let result = self.invariants.on_acknowledged(route.group.group(), *version);
+                let result = self
+                    .invariants
+                    .on_acknowledged(route.group.group(), *version);
                 self.check(result);
             }
         }
@@ -647,7 +953,9 @@ impl World {
 
     fn ended(&mut self, client: usize, ended: Ended) {
         match ended {
-            Ended::Acknowledged { key, .. } => self.progress[self.workload.keys[key].partition].0 = self.at_us,
+            Ended::Acknowledged { key, .. } => {
+                self.progress[self.workload.keys[key].partition].0 = self.at_us
+            }
             Ended::Read { key } => self.progress[self.workload.keys[key].partition].1 = self.at_us,
             Ended::Nothing => {}
             Ended::Wrong(why) => self.fail(why),
@@ -680,15 +988,36 @@ impl World {
                 kv_core::meta::wire::Change::DeleteTable(bootstrap::table_name(CHURN))
             }
         };
-        let deadline_us = self.nodes[node as usize - 1].clock.mono_us(self.at_us) + 3_000 * MILLISECOND;
-        self.feed(node, 0, Input::Meta { token: 0, change, deadline_us });
+        let deadline_us =
+            self.nodes[node as usize - 1].clock.mono_us(self.at_us) + 3_000 * MILLISECOND;
+        self.feed(
+            node,
+            0,
+            Input::Meta {
+                token: 0,
+                change,
+                deadline_us,
+            },
+        );
     }
 
     fn churn_write(&mut self, node: u64, view: &View) {
-        let Some(table) = view.state.table_named(super::workload::ACCOUNT, CHURN) else { return };
+        let Some(table) = view.state.table_named(super::workload::ACCOUNT, CHURN) else {
+            return;
+        };
         let operation = self.workload.churn_write(table.id);
-        let deadline_us = self.nodes[node as usize - 1].clock.mono_us(self.at_us) + 2_000 * MILLISECOND;
-        self.feed(node, 0, Input::Request(Request { token: 0, caller: caller(), operation, deadline_us }));
+        let deadline_us =
+            self.nodes[node as usize - 1].clock.mono_us(self.at_us) + 2_000 * MILLISECOND;
+        self.feed(
+            node,
+            0,
+            Input::Request(Request {
+                token: 0,
+                caller: caller(),
+                operation,
+                deadline_us,
+            }),
+        );
     }
 
     // ---- looking ----
@@ -716,7 +1045,11 @@ impl World {
         }
         for node in &self.nodes {
             for cell in &node.cells {
-                if let Err(why) = self.invariants.at_end(&cell.shard, &node.disk.store, &self.workload.acknowledged) {
+                if let Err(why) = self.invariants.at_end(
+                    &cell.shard,
+                    &node.disk.store,
+                    &self.workload.acknowledged,
+                ) {
                     return self.fail(format!("node {}: {why}", node.id));
                 }
             }
@@ -727,12 +1060,19 @@ impl World {
                 Verdict::Violation { explained, stuck } => {
                     return self.fail(format!("item {key}: not linearizable after {explained} of {} operations, at {stuck:?}", calls.len()));
                 }
-                Verdict::Undecided => return self.fail(format!("item {key}: the search for an order of {} operations was given up", calls.len())),
+                Verdict::Undecided => {
+                    return self.fail(format!(
+                        "item {key}: the search for an order of {} operations was given up",
+                        calls.len()
+                    ));
+                }
             }
         }
         for (key, seen, at) in &self.workload.eventual {
             if !checker::eventual_read_is_founded(&self.workload.histories[*key], *seen, *at) {
-                return self.fail(format!("item {key}: an eventual read saw {seen:?}, which nobody wrote"));
+                return self.fail(format!(
+                    "item {key}: an eventual read saw {seen:?}, which nobody wrote"
+                ));
             }
         }
     }

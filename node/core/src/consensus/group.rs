@@ -74,14 +74,23 @@ impl std::fmt::Debug for Group {
         write!(
             f,
             "Group {} replica {} {:?} term {} commit {} applied {} last {}",
-            self.id, self.replica, raft.state, raft.term, raft.raft_log.committed, raft.raft_log.applied, raft.raft_log.last_index()
+            self.id,
+            self.replica,
+            raft.state,
+            raft.term,
+            raft.raft_log.committed,
+            raft.raft_log.applied,
+            raft.raft_log.last_index()
         )
     }
 }
 
 /// Whether a message asks for a vote.
 pub fn is_vote(kind: MessageType) -> bool {
-    matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote)
+    matches!(
+        kind,
+        MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
+    )
 }
 
 /// Joins appends to the same peer of which one begins where the other ends, so that many proposals of a step travel as one.
@@ -91,7 +100,9 @@ fn join_appends(messages: Vec<Message>) -> Vec<Message> {
         let bytes: usize = message.entries.iter().map(|e| e.data.len()).sum();
         let before = joined.iter_mut().rev().find(|(m, _)| m.to == message.to);
         match before {
-            Some((first, size)) if continues(first, &message) && *size + bytes <= APPEND_BYTES_MAX as usize => {
+            Some((first, size))
+                if continues(first, &message) && *size + bytes <= APPEND_BYTES_MAX as usize =>
+            {
                 *size += bytes;
                 first.commit = first.commit.max(message.commit);
                 first.entries.extend(message.entries);
@@ -124,7 +135,15 @@ pub fn next_random(state: &mut u64) -> u64 {
 
 impl Group {
     /// `restarted`: this replica may have made promises in an earlier life of the process.
-    pub fn new(id: GroupId, replica: ReplicaId, log: GroupLog, members: BTreeMap<ReplicaId, NodeId>, seed: u64, restarted: bool, now: Now) -> raft::Result<Group> {
+    pub fn new(
+        id: GroupId,
+        replica: ReplicaId,
+        log: GroupLog,
+        members: BTreeMap<ReplicaId, NodeId>,
+        seed: u64,
+        restarted: bool,
+        now: Now,
+    ) -> raft::Result<Group> {
         let config = raft::Config {
             id: replica.0,
             election_tick: ELECTION_TICKS,
@@ -141,7 +160,8 @@ impl Group {
             max_committed_size_per_ready: APPLY_BYTES_MAX,
             ..Default::default()
         };
-        let lone = log.conf_state().voters == [replica.0] && log.conf_state().voters_outgoing.is_empty();
+        let lone =
+            log.conf_state().voters == [replica.0] && log.conf_state().voters_outgoing.is_empty();
         let replay_to = log.applied().0;
         let raw = RawNode::new(&config, log, &slog::Logger::root(slog::Discard, slog::o!()))?;
         let replay_to = replay_to.max(raw.raft.raft_log.committed);
@@ -156,7 +176,11 @@ impl Group {
             lease: Lease::default(),
             heard: (0, ReplicaId(0), 0),
             heard_at: 0,
-            silent_until: if silent { now.mono_us + TICK_US * ELECTION_TICKS as u64 + crate::time::DRIFT_US } else { 0 },
+            silent_until: if silent {
+                now.mono_us + TICK_US * ELECTION_TICKS as u64 + crate::time::DRIFT_US
+            } else {
+                0
+            },
             replay_to,
             unsynced: VecDeque::new(),
             installing: false,
@@ -210,7 +234,11 @@ impl Group {
 
     /// When the leader was last heard, on the monotonic clock; a leader hears itself.
     pub fn heard_at(&self, now: Now) -> u64 {
-        if self.is_leader() { now.mono_us } else { self.heard_at }
+        if self.is_leader() {
+            now.mono_us
+        } else {
+            self.heard_at
+        }
     }
 
     /// Whether the replica has a configuration, so that it can take part.
@@ -230,12 +258,24 @@ impl Group {
 
     /// Until when this leader may serve strong reads alone; 0: not at all.
     pub fn lease_until(&self) -> u64 {
-        if !self.is_leader() { 0 } else { self.lease.until(self.replica, self.log().conf_state()) }
+        if !self.is_leader() {
+            0
+        } else {
+            self.lease.until(self.replica, self.log().conf_state())
+        }
     }
 
     /// The least index that every voter and learner is known to have; `None` when it is not the leader.
     pub fn matched_by_all(&self) -> Option<u64> {
-        self.is_leader().then(|| self.raw.raft.prs().iter().map(|(_, progress)| progress.matched).min().unwrap_or(0))
+        self.is_leader().then(|| {
+            self.raw
+                .raft
+                .prs()
+                .iter()
+                .map(|(_, progress)| progress.matched)
+                .min()
+                .unwrap_or(0)
+        })
     }
 
     /// Whether every peer is known to follow closely, or isn't known to be alive.
@@ -250,7 +290,11 @@ impl Group {
         let held = now.mono_us < self.silent_until || self.log().applied().0 < self.replay_to;
         // A replica that may not vote doesn't campaign either; a leader's and a follower's timers go on.
         if held && !self.is_leader() {
-            self.raw.raft.election_elapsed = self.raw.raft.election_elapsed.min(self.timeout.saturating_sub(2));
+            self.raw.raft.election_elapsed = self
+                .raw
+                .raft
+                .election_elapsed
+                .min(self.timeout.saturating_sub(2));
         }
         self.raw.tick();
         self.after(before);
@@ -271,10 +315,18 @@ impl Group {
     }
 
     pub fn step(&mut self, from: NodeId, incoming: RaftMessage, now: Now) {
-        let RaftMessage { sent_at, echo, message, .. } = incoming;
+        let RaftMessage {
+            sent_at,
+            echo,
+            message,
+            ..
+        } = incoming;
         let kind = message.get_msg_type();
         let peer = ReplicaId(message.from);
-        if message.to != self.replica.0 || raft::raw_node::is_local_msg(kind) || kind == MessageType::MsgPropose && !self.is_leader() {
+        if message.to != self.replica.0
+            || raft::raw_node::is_local_msg(kind)
+            || kind == MessageType::MsgPropose && !self.is_leader()
+        {
             return;
         }
         if is_vote(kind) && self.is_silent(now) {
@@ -288,10 +340,17 @@ impl Group {
         // Errors are stale or misdirected messages: raft's peers send them again.
         let _ = self.raw.step(message);
         let raft = &self.raw.raft;
-        let from_leader = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot);
+        let from_leader = matches!(
+            kind,
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot
+        );
         if from_leader && term == raft.term && raft.leader_id == peer.0 {
             let (heard_term, heard_from, at) = self.heard;
-            let at = if (heard_term, heard_from) == (term, peer) { at.max(sent_at) } else { sent_at };
+            let at = if (heard_term, heard_from) == (term, peer) {
+                at.max(sent_at)
+            } else {
+                sent_at
+            };
             self.heard = (term, peer, at);
             self.heard_at = now.mono_us;
         }
@@ -309,7 +368,11 @@ impl Group {
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.replica.0;
-        message.entries = vec![Entry { data, ..Default::default() }].into();
+        message.entries = vec![Entry {
+            data,
+            ..Default::default()
+        }]
+        .into();
         let before = self.turn();
         let result = self.raw.raft.step(message);
         self.after(before);
@@ -317,7 +380,11 @@ impl Group {
         Some((self.last_index(), self.term()))
     }
 
-    pub fn propose_conf_change(&mut self, context: Vec<u8>, change: ConfChangeV2) -> Option<(u64, u64)> {
+    pub fn propose_conf_change(
+        &mut self,
+        context: Vec<u8>,
+        change: ConfChangeV2,
+    ) -> Option<(u64, u64)> {
         if !self.may_propose() || self.raw.raft.has_pending_conf() {
             return None;
         }
@@ -326,7 +393,11 @@ impl Group {
     }
 
     /// Applies a committed change of members; returns the new configuration.
-    pub fn apply_conf_change(&mut self, change: &ConfChangeV2, members: BTreeMap<ReplicaId, NodeId>) -> raft::Result<ConfState> {
+    pub fn apply_conf_change(
+        &mut self,
+        change: &ConfChangeV2,
+        members: BTreeMap<ReplicaId, NodeId>,
+    ) -> raft::Result<ConfState> {
         let state = self.raw.apply_conf_change(change)?;
         self.raw.mut_store().set_conf_state(state.clone());
         self.members = members;
@@ -348,7 +419,8 @@ impl Group {
     }
 
     pub fn snapshot_failed(&mut self, to: ReplicaId) {
-        self.raw.report_snapshot(to.0, raft::SnapshotStatus::Failure);
+        self.raw
+            .report_snapshot(to.0, raft::SnapshotStatus::Failure);
     }
 
     /// Takes what there is to do. `append` numbers the log append that will carry it, if it carries anything.
@@ -368,7 +440,12 @@ impl Group {
             reads: ready
                 .take_read_states()
                 .iter()
-                .filter_map(|r| Some((u64::from_be_bytes(r.request_ctx.as_slice().try_into().ok()?), r.index)))
+                .filter_map(|r| {
+                    Some((
+                        u64::from_be_bytes(r.request_ctx.as_slice().try_into().ok()?),
+                        r.index,
+                    ))
+                })
                 .collect(),
             turned: ready.ss().is_some(),
         };
@@ -380,15 +457,26 @@ impl Group {
         let waiting = ready.take_persisted_messages();
         if let Some(snapshot) = &work.snapshot {
             let metadata = snapshot.get_metadata();
-            self.raw.mut_store().reset((metadata.index, metadata.term), metadata.get_conf_state().clone());
+            self.raw.mut_store().reset(
+                (metadata.index, metadata.term),
+                metadata.get_conf_state().clone(),
+            );
             self.installing = true;
         }
         self.raw.mut_store().append(&work.entries);
         self.raw.advance_append_async(ready);
         let written = work.sync || !work.entries.is_empty() || work.hard_state.is_some();
         if written || !self.unsynced.is_empty() {
-            let append = if written { append } else { self.unsynced.back().map_or(append, |u| u.append) };
-            self.unsynced.push_back(Unsynced { append, ready: number, messages: waiting });
+            let append = if written {
+                append
+            } else {
+                self.unsynced.back().map_or(append, |u| u.append)
+            };
+            self.unsynced.push_back(Unsynced {
+                append,
+                ready: number,
+                messages: waiting,
+            });
         } else {
             self.raw.on_persist_ready(number);
             work.messages.extend(waiting);
@@ -412,8 +500,14 @@ impl Group {
     /// Appends up to this number are durable; returns the messages that waited for it.
     pub fn persisted(&mut self, append: u64) -> Vec<Message> {
         let mut messages = Vec::new();
-        while self.unsynced.front().is_some_and(|u| u.append <= append && !(self.installing && self.unsynced.len() == 1)) {
-            let Some(done) = self.unsynced.pop_front() else { break };
+        while self
+            .unsynced
+            .front()
+            .is_some_and(|u| u.append <= append && !(self.installing && self.unsynced.len() == 1))
+        {
+            let Some(done) = self.unsynced.pop_front() else {
+                break;
+            };
             let before = self.turn();
             self.raw.on_persist_ready(done.ready);
             let applied = self.raw.store().applied().0;
@@ -438,8 +532,15 @@ impl Group {
             return None;
         }
         let voters = self.voters().to_vec();
-        let progress = self.raw.raft.prs().iter().filter(|(id, p)| **id != self.replica.0 && voters.contains(id) && p.recent_active);
-        progress.max_by_key(|(id, p)| (p.matched, std::cmp::Reverse(**id))).map(|(id, _)| ReplicaId(*id))
+        let progress = self
+            .raw
+            .raft
+            .prs()
+            .iter()
+            .filter(|(id, p)| **id != self.replica.0 && voters.contains(id) && p.recent_active);
+        progress
+            .max_by_key(|(id, p)| (p.matched, std::cmp::Reverse(**id)))
+            .map(|(id, _)| ReplicaId(*id))
     }
 
     /// Where the replicas live, as a snapshot says.
@@ -462,7 +563,11 @@ impl Group {
     /// What goes with a message on its way: (`sent_at`, `echo`).
     pub fn stamps(&self, message: &Message, now: Now) -> (u64, u64) {
         let (term, leader, at) = self.heard;
-        let echo = if term == self.term() && leader.0 == message.to && message.term == term { at } else { 0 };
+        let echo = if term == self.term() && leader.0 == message.to && message.term == term {
+            at
+        } else {
+            0
+        };
         (if self.is_leader() { now.mono_us } else { 0 }, echo)
     }
 
@@ -503,16 +608,39 @@ mod tests {
     use super::*;
 
     fn append(to: u64, index: u64, entries: &[u64]) -> Message {
-        let mut message = Message { to, index, term: 3, log_term: 2, ..Default::default() };
+        let mut message = Message {
+            to,
+            index,
+            term: 3,
+            log_term: 2,
+            ..Default::default()
+        };
         message.set_msg_type(MessageType::MsgAppend);
-        message.entries = entries.iter().map(|&index| Entry { index, term: 2, ..Default::default() }).collect::<Vec<_>>().into();
+        message.entries = entries
+            .iter()
+            .map(|&index| Entry {
+                index,
+                term: 2,
+                ..Default::default()
+            })
+            .collect::<Vec<_>>()
+            .into();
         message
     }
 
     #[test]
     fn appends_are_joined_only_where_one_begins_at_the_others_end() {
-        let joined = join_appends(vec![append(1, 9, &[]), append(2, 4, &[5, 6]), append(1, 9, &[10]), append(1, 10, &[11]), append(2, 6, &[7])]);
-        assert_eq!(joined, vec![append(1, 9, &[10, 11]), append(2, 4, &[5, 6, 7])]);
+        let joined = join_appends(vec![
+            append(1, 9, &[]),
+            append(2, 4, &[5, 6]),
+            append(1, 9, &[10]),
+            append(1, 10, &[11]),
+            append(2, 6, &[7]),
+        ]);
+        assert_eq!(
+            joined,
+            vec![append(1, 9, &[10, 11]), append(2, 4, &[5, 6, 7])]
+        );
         // After a refusal: entry 9 does not follow an append that stands behind 9.
         let apart = vec![append(1, 9, &[]), append(1, 8, &[9])];
         assert_eq!(join_appends(apart.clone()), apart);

@@ -26,7 +26,10 @@ pub struct Lease {
 impl Lease {
     /// Begins a term without any promise.
     pub fn begin(&mut self, term: u64) {
-        *self = Lease { term, ..Lease::default() };
+        *self = Lease {
+            term,
+            ..Lease::default()
+        };
     }
 
     /// Gives the lease up for the rest of the term.
@@ -54,7 +57,11 @@ impl Lease {
             return 0;
         }
         let incoming = self.majority(me, &voters.voters);
-        if voters.voters_outgoing.is_empty() { incoming } else { incoming.min(self.majority(me, &voters.voters_outgoing)) }
+        if voters.voters_outgoing.is_empty() {
+            incoming
+        } else {
+            incoming.min(self.majority(me, &voters.voters_outgoing))
+        }
     }
 
     fn majority(&self, me: ReplicaId, voters: &[u64]) -> u64 {
@@ -79,7 +86,11 @@ mod tests {
     use super::*;
 
     fn voters(ids: &[u64], outgoing: &[u64]) -> ConfState {
-        ConfState { voters: ids.to_vec(), voters_outgoing: outgoing.to_vec(), ..Default::default() }
+        ConfState {
+            voters: ids.to_vec(),
+            voters_outgoing: outgoing.to_vec(),
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -94,7 +105,11 @@ mod tests {
         assert_eq!(lease.until(me, &voters(&[1, 2, 3], &[1, 4, 5])), 0);
         assert_eq!(lease.until(me, &voters(&[1, 2, 3, 4, 5], &[])), 0);
         lease.echo(3, ReplicaId(3), 900);
-        assert_eq!(lease.until(me, &voters(&[1, 2, 3], &[])), 100 + LEASE_US, "an echo of another term counts for nothing");
+        assert_eq!(
+            lease.until(me, &voters(&[1, 2, 3], &[])),
+            100 + LEASE_US,
+            "an echo of another term counts for nothing"
+        );
         lease.void();
         assert_eq!(lease.until(me, &voters(&[1], &[])), 0);
         lease.begin(5);

@@ -26,9 +26,22 @@ fn size(entry: &Entry) -> usize {
 }
 
 impl GroupLog {
-    pub fn new(base: (u64, u64), entries: Vec<Entry>, hard_state: HardState, conf_state: ConfState, applied: (u64, u64)) -> Self {
+    pub fn new(
+        base: (u64, u64),
+        entries: Vec<Entry>,
+        hard_state: HardState,
+        conf_state: ConfState,
+        applied: (u64, u64),
+    ) -> Self {
         let bytes = entries.iter().map(size).sum();
-        GroupLog { base, entries: entries.into(), bytes, hard_state, conf_state, applied }
+        GroupLog {
+            base,
+            entries: entries.into(),
+            bytes,
+            hard_state,
+            conf_state,
+            applied,
+        }
     }
 
     pub fn last(&self) -> u64 {
@@ -107,10 +120,19 @@ impl GroupLog {
 
 impl Storage for GroupLog {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState { hard_state: self.hard_state.clone(), conf_state: self.conf_state.clone() })
+        Ok(RaftState {
+            hard_state: self.hard_state.clone(),
+            conf_state: self.conf_state.clone(),
+        })
     }
 
-    fn entries(&self, low: u64, high: u64, max_size: impl Into<Option<u64>>, _: GetEntriesContext) -> raft::Result<Vec<Entry>> {
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
         if low <= self.base.0 {
             return Err(raft::Error::Store(StorageError::Compacted));
         }
@@ -155,7 +177,9 @@ impl Storage for GroupLog {
 
     fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
         if self.applied.0 < request_index || self.applied.0 == 0 {
-            return Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable));
+            return Err(raft::Error::Store(
+                StorageError::SnapshotTemporarilyUnavailable,
+            ));
         }
         let mut snapshot = Snapshot::default();
         let metadata = snapshot.mut_metadata();
@@ -170,7 +194,11 @@ mod tests {
     use super::*;
 
     fn entry(index: u64, term: u64) -> Entry {
-        Entry { index, term, ..Default::default() }
+        Entry {
+            index,
+            term,
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -181,10 +209,21 @@ mod tests {
         assert_eq!((log.last(), log.term(2).unwrap()), (2, 2));
         assert_eq!(log.truncate(1), Some((1, 1)));
         assert_eq!(log.truncate(1), None);
-        assert!(log.entries(1, 2, None, GetEntriesContext::empty(false)).is_err());
-        assert_eq!(log.entries(2, 3, None, GetEntriesContext::empty(false)).unwrap().len(), 1);
+        assert!(
+            log.entries(1, 2, None, GetEntriesContext::empty(false))
+                .is_err()
+        );
+        assert_eq!(
+            log.entries(2, 3, None, GetEntriesContext::empty(false))
+                .unwrap()
+                .len(),
+            1
+        );
         assert_eq!(log.term(1).unwrap(), 1);
         log.reset((9, 4), ConfState::default());
-        assert_eq!((log.first_index().unwrap(), log.last(), log.bytes()), (10, 9, 0));
+        assert_eq!(
+            (log.first_index().unwrap(), log.last(), log.bytes()),
+            (10, 9, 0)
+        );
     }
 }

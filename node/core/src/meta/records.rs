@@ -188,12 +188,18 @@ impl Group {
     }
 
     pub fn epoch(&self) -> Epoch {
-        Epoch { range: self.range_version, member: self.member_version }
+        Epoch {
+            range: self.range_version,
+            member: self.member_version,
+        }
     }
 
     /// The replica on a node, if there is one.
     pub fn replica_on(&self, node: NodeId) -> Option<ReplicaId> {
-        self.members.iter().find(|m| m.node == node.0).map(|m| ReplicaId(m.replica))
+        self.members
+            .iter()
+            .find(|m| m.node == node.0)
+            .map(|m| ReplicaId(m.replica))
     }
 }
 
@@ -249,7 +255,10 @@ impl Key {
 
     pub fn decode(bytes: &[u8]) -> Option<Key> {
         let (kind, id) = bytes.split_first()?;
-        Some(Key { kind: *kind, id: u64::from_be_bytes(id.try_into().ok()?) })
+        Some(Key {
+            kind: *kind,
+            id: u64::from_be_bytes(id.try_into().ok()?),
+        })
     }
 }
 

@@ -8,8 +8,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kv_ring::{Member as RingMember, MemberState, Ring, Token, partition_position};
 
-use super::records::{Cluster, Group, Key, Member, Node, NodeState, Record, Reply, Role, Table, TableState};
-use super::wire::{Change, CreateTable, MetaRefusal, MetaRequest, NewBilling, Outcome, Register, Row, TableName, UpdateTable};
+use super::records::{
+    Cluster, Group, Key, Member, Node, NodeState, Record, Reply, Role, Table, TableState,
+};
+use super::wire::{
+    Change, CreateTable, MetaRefusal, MetaRequest, NewBilling, Outcome, Register, Row, TableName,
+    UpdateTable,
+};
 use crate::ids::{GroupId, NodeId};
 use crate::wire::RequestId;
 
@@ -40,33 +45,62 @@ pub struct MetaState {
 type Result<T> = std::result::Result<T, Outcome>;
 
 fn refuse<T>(refusal: MetaRefusal, message: impl Into<String>) -> Result<T> {
-    Err(Outcome { refusal: refusal as i32, message: message.into(), ..Default::default() })
+    Err(Outcome {
+        refusal: refusal as i32,
+        message: message.into(),
+        ..Default::default()
+    })
 }
 
 impl MetaState {
     /// The state of a cluster that begins. `nodes` have ids, names, places, addresses and tokens; the first `voters` of them
     /// by id, over zones, vote on metadata.
-    pub fn bootstrap(cluster_id: String, nodes: Vec<Node>, replication_factor: u32, partitions_per_table: u32) -> MetaState {
+    pub fn bootstrap(
+        cluster_id: String,
+        nodes: Vec<Node>,
+        replication_factor: u32,
+        partitions_per_table: u32,
+    ) -> MetaState {
         let voters = meta_voters(&nodes);
         let mut state = MetaState::default();
         let next_node = nodes.iter().map(|n| n.id).max().unwrap_or(0) + 1;
-        let members: Vec<Member> =
-            voters.iter().enumerate().map(|(i, &node)| Member { node, replica: i as u64 + 1, role: Role::Voter as i32 }).collect();
+        let members: Vec<Member> = voters
+            .iter()
+            .enumerate()
+            .map(|(i, &node)| Member {
+                node,
+                replica: i as u64 + 1,
+                role: Role::Voter as i32,
+            })
+            .collect();
         let cluster = Cluster {
             cluster_id,
             cluster_version: 1,
             revision: 1,
             ring_epoch: 1,
             replication_factor,
-            partitions_per_table: if partitions_per_table == 0 { PARTITIONS_PER_TABLE } else { partitions_per_table },
+            partitions_per_table: if partitions_per_table == 0 {
+                PARTITIONS_PER_TABLE
+            } else {
+                partitions_per_table
+            },
             next_node,
             next_group: GroupId::META.0 + 1,
             next_replica: members.len() as u64 + 1,
             next_table: 1,
             next_reply: 1,
         };
-        let group = Group { id: GroupId::META.0, range_version: 1, member_version: 1, members, ..Default::default() };
-        let records = nodes.into_iter().map(Record::Node).chain([Record::Cluster(cluster), Record::Group(group)]);
+        let group = Group {
+            id: GroupId::META.0,
+            range_version: 1,
+            member_version: 1,
+            members,
+            ..Default::default()
+        };
+        let records = nodes
+            .into_iter()
+            .map(Record::Node)
+            .chain([Record::Cluster(cluster), Record::Group(group)]);
         for record in records {
             state.put(record);
         }
@@ -88,10 +122,19 @@ impl MetaState {
     }
 
     /// Names of an account's tables after a name, in order.
-    pub fn table_names<'a>(&'a self, account: &'a str, after: Option<&str>) -> impl Iterator<Item = &'a str> {
+    pub fn table_names<'a>(
+        &'a self,
+        account: &'a str,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = &'a str> {
         let from = (account.to_owned(), after.unwrap_or_default().to_owned());
         let skip = after.is_some().then(|| from.clone());
-        self.names.range(from..).take_while(move |((a, _), _)| a == account).map(|(key, _)| key).filter(move |key| Some(*key) != skip.as_ref()).map(|(_, name)| name.as_str())
+        self.names
+            .range(from..)
+            .take_while(move |((a, _), _)| a == account)
+            .map(|(key, _)| key)
+            .filter(move |key| Some(*key) != skip.as_ref())
+            .map(|(_, name)| name.as_str())
     }
 
     pub fn groups_of(&self, table: u64) -> impl Iterator<Item = &Group> {
@@ -115,7 +158,11 @@ impl MetaState {
                     NodeState::Down => MemberState::Down,
                     NodeState::Removed => MemberState::Removed,
                 },
-                tokens: node.tokens.iter().filter_map(|t| Some(Token(u128::from_be_bytes(t[..].try_into().ok()?)))).collect(),
+                tokens: node
+                    .tokens
+                    .iter()
+                    .filter_map(|t| Some(Token(u128::from_be_bytes(t[..].try_into().ok()?))))
+                    .collect(),
             })
             .collect();
         Ring::new(self.cluster.ring_epoch, members)
@@ -128,13 +175,28 @@ impl MetaState {
             .chain(self.nodes.values().cloned().map(Record::Node))
             .chain(self.tables.values().cloned().map(Record::Table))
             .chain(self.groups.values().cloned().map(Record::Group))
-            .chain(self.replies.iter().map(|(id, r)| Record::Reply(*id, r.clone())));
-        records.map(|r| Row { key: r.key().encode(), value: Some(r.encode()) }).collect()
+            .chain(
+                self.replies
+                    .iter()
+                    .map(|(id, r)| Record::Reply(*id, r.clone())),
+            );
+        records
+            .map(|r| Row {
+                key: r.key().encode(),
+                value: Some(r.encode()),
+            })
+            .collect()
     }
 
     /// Takes a row over. Rows that can't be read are refused whole.
-    pub fn put_row(&mut self, key: &[u8], value: Option<Bytes>) -> std::result::Result<(), prost::DecodeError> {
-        let Some(key) = Key::decode(key) else { return Ok(()) };
+    pub fn put_row(
+        &mut self,
+        key: &[u8],
+        value: Option<Bytes>,
+    ) -> std::result::Result<(), prost::DecodeError> {
+        let Some(key) = Key::decode(key) else {
+            return Ok(());
+        };
         match value {
             Some(value) => {
                 if let Some(record) = Record::decode(key, value)? {
@@ -153,7 +215,8 @@ impl MetaState {
                 self.nodes.insert(node.id, node);
             }
             Record::Table(table) => {
-                self.names.insert((table.account.clone(), table.name.clone()), table.id);
+                self.names
+                    .insert((table.account.clone(), table.name.clone()), table.id);
                 self.tables.insert(table.id, table);
             }
             Record::Group(group) => {
@@ -189,11 +252,18 @@ impl MetaState {
 
     /// Applies a command; returns how it ended and the rows that changed.
     pub fn apply(&mut self, request: &MetaRequest) -> (Outcome, Vec<Row>) {
-        if let Some(reply) = self.answered.get(&request.id).and_then(|n| self.replies.get(n)) {
+        if let Some(reply) = self
+            .answered
+            .get(&request.id)
+            .and_then(|n| self.replies.get(n))
+        {
             let outcome = prost::Message::decode(reply.outcome.clone()).unwrap_or_default();
             return (outcome, Vec::new());
         }
-        let mut edit = Edit { state: self, changed: Vec::new() };
+        let mut edit = Edit {
+            state: self,
+            changed: Vec::new(),
+        };
         let result = match &request.change {
             Some(Change::ReserveNode(c)) => edit.reserve_node(&c.name),
             Some(Change::Register(c)) => edit.register(c),
@@ -203,10 +273,16 @@ impl MetaState {
             Some(Change::TableReady(id)) => edit.table_ready(*id),
             Some(Change::DropTable(id)) => edit.drop_table(*id),
             Some(Change::Barrier(_)) => Ok(0),
-            None => refuse(MetaRefusal::Invalid, "a command that this version does not know"),
+            None => refuse(
+                MetaRefusal::Invalid,
+                "a command that this version does not know",
+            ),
         };
         let mut outcome = match result {
-            Ok(value) => Outcome { value, ..Default::default() },
+            Ok(value) => Outcome {
+                value,
+                ..Default::default()
+            },
             Err(refusal) => refusal,
         };
         if edit.changed.is_empty() {
@@ -234,8 +310,15 @@ fn meta_voters(nodes: &[Node]) -> Vec<u64> {
     left.sort_by_key(|n| n.id);
     let mut chosen: Vec<&Node> = Vec::new();
     while chosen.len() < wanted && !left.is_empty() {
-        let count = |n: &Node, same: fn(&Node, &Node) -> bool| chosen.iter().filter(|c| same(c, n)).count();
-        let best = (0..left.len()).min_by_key(|&i| (count(left[i], |a, b| a.zone == b.zone), count(left[i], |a, b| a.host == b.host), left[i].id));
+        let count =
+            |n: &Node, same: fn(&Node, &Node) -> bool| chosen.iter().filter(|c| same(c, n)).count();
+        let best = (0..left.len()).min_by_key(|&i| {
+            (
+                count(left[i], |a, b| a.zone == b.zone),
+                count(left[i], |a, b| a.host == b.host),
+                left[i].id,
+            )
+        });
         chosen.push(left.remove(best.unwrap_or(0)));
     }
     chosen.iter().map(|n| n.id).collect()
@@ -249,21 +332,35 @@ struct Edit<'a> {
 
 impl Edit<'_> {
     fn set(&mut self, record: Record) {
-        self.changed.push(Row { key: record.key().encode(), value: Some(record.encode()) });
+        self.changed.push(Row {
+            key: record.key().encode(),
+            value: Some(record.encode()),
+        });
         self.state.put(record);
     }
 
     fn unset(&mut self, key: Key) {
-        self.changed.push(Row { key: key.encode(), value: None });
+        self.changed.push(Row {
+            key: key.encode(),
+            value: None,
+        });
         self.state.remove(key);
     }
 
     fn remember(&mut self, id: RequestId, outcome: &Outcome, cluster: &mut Cluster) {
         let number = cluster.next_reply;
         cluster.next_reply += 1;
-        self.set(Record::Reply(number, Reply { id, outcome: prost::Message::encode_to_vec(outcome).into() }));
+        self.set(Record::Reply(
+            number,
+            Reply {
+                id,
+                outcome: prost::Message::encode_to_vec(outcome).into(),
+            },
+        ));
         while self.state.replies.len() > REPLIES_MAX {
-            let Some(oldest) = self.state.replies.keys().next().copied() else { break };
+            let Some(oldest) = self.state.replies.keys().next().copied() else {
+                break;
+            };
             self.unset(Key::reply(oldest));
         }
     }
@@ -273,24 +370,49 @@ impl Edit<'_> {
             return Ok(node.id);
         }
         if self.state.nodes.len() >= kv_ring::ring::MAX_MEMBERS {
-            return refuse(MetaRefusal::Limit, "the cluster has as many nodes as it can");
+            return refuse(
+                MetaRefusal::Limit,
+                "the cluster has as many nodes as it can",
+            );
         }
         let mut cluster = self.state.cluster.clone();
         let id = cluster.next_node;
         cluster.next_node += 1;
         self.set(Record::Cluster(cluster));
-        self.set(Record::Node(Node { id, name: name.to_owned(), weight: 1, state: NodeState::Joining as i32, ..Default::default() }));
+        self.set(Record::Node(Node {
+            id,
+            name: name.to_owned(),
+            weight: 1,
+            state: NodeState::Joining as i32,
+            ..Default::default()
+        }));
         Ok(id)
     }
 
     fn register(&mut self, start: &Register) -> Result<u64> {
-        let Some(node) = self.state.nodes.get(&start.node).filter(|n| n.state() != NodeState::Removed) else {
-            return refuse(MetaRefusal::UnknownNode, format!("node {} is not a member of this cluster, or was removed from it", start.node));
+        let Some(node) = self
+            .state
+            .nodes
+            .get(&start.node)
+            .filter(|n| n.state() != NodeState::Removed)
+        else {
+            return refuse(
+                MetaRefusal::UnknownNode,
+                format!(
+                    "node {} is not a member of this cluster, or was removed from it",
+                    start.node
+                ),
+            );
         };
-        if start.incarnation < node.incarnation || start.incarnation == node.incarnation && start.nonce != node.nonce {
+        if start.incarnation < node.incarnation
+            || start.incarnation == node.incarnation && start.nonce != node.nonce
+        {
             return refuse(
                 MetaRefusal::RolledBack,
-                format!("node {} has started {} times, but its disk knows of {} only: it is an old copy", node.id, node.incarnation, start.incarnation),
+                format!(
+                    "node {} has started {} times, but its disk knows of {} only: it is an old copy",
+                    node.id, node.incarnation, start.incarnation
+                ),
             );
         }
         if start.incarnation == node.incarnation {
@@ -308,21 +430,35 @@ impl Edit<'_> {
 
     fn create_table(&mut self, new: &CreateTable) -> Result<u64> {
         if let Some(table) = self.state.table_named(&new.table.account, &new.table.name) {
-            return refuse(MetaRefusal::InUse, format!("Table already exists: {}", table.name));
+            return refuse(
+                MetaRefusal::InUse,
+                format!("Table already exists: {}", table.name),
+            );
         }
         if self.state.tables.len() >= TABLES_MAX {
-            return refuse(MetaRefusal::Limit, "Subscriber limit exceeded: the cluster has as many tables as it can");
+            return refuse(
+                MetaRefusal::Limit,
+                "Subscriber limit exceeded: the cluster has as many tables as it can",
+            );
         }
         let partitions = match new.partitions {
             0 => self.partitions_for(new),
             asked => asked,
         };
         if partitions > PARTITIONS_PER_TABLE_MAX {
-            return refuse(MetaRefusal::Invalid, format!("a table is made with at most {PARTITIONS_PER_TABLE_MAX} partitions"));
+            return refuse(
+                MetaRefusal::Invalid,
+                format!("a table is made with at most {PARTITIONS_PER_TABLE_MAX} partitions"),
+            );
         }
         let ring = match self.state.ring() {
             Ok(ring) => ring,
-            Err(error) => return refuse(MetaRefusal::Invalid, format!("the ring can't place anything: {error}")),
+            Err(error) => {
+                return refuse(
+                    MetaRefusal::Invalid,
+                    format!("the ring can't place anything: {error}"),
+                );
+            }
         };
         let mut cluster = self.state.cluster.clone();
         let id = cluster.next_table;
@@ -336,14 +472,24 @@ impl Edit<'_> {
             }
             let mut members = Vec::with_capacity(nodes.len());
             for node in nodes {
-                members.push(Member { node: node.0, replica: cluster.next_replica, role: Role::Voter as i32 });
+                members.push(Member {
+                    node: node.0,
+                    replica: cluster.next_replica,
+                    role: Role::Voter as i32,
+                });
                 cluster.next_replica += 1;
             }
-            let end = starts.get(i + 1).map_or_else(|| table_end(id), |&next| token_row(id, next));
+            let end = starts
+                .get(i + 1)
+                .map_or_else(|| table_end(id), |&next| token_row(id, next));
             self.set(Record::Group(Group {
                 id: cluster.next_group,
                 table: id,
-                start: if i == 0 { table_start(id) } else { token_row(id, start) },
+                start: if i == 0 {
+                    table_start(id)
+                } else {
+                    token_row(id, start)
+                },
                 end,
                 range_version: 1,
                 member_version: 1,
@@ -390,9 +536,15 @@ impl Edit<'_> {
         if table.state() != TableState::Active {
             return refuse(MetaRefusal::InUse, table.name);
         }
-        if let Some(NewBilling { read_units, write_units, at_ms }) = change.billing {
+        if let Some(NewBilling {
+            read_units,
+            write_units,
+            at_ms,
+        }) = change.billing
+        {
             let on_demand = |read, write| read == 0 && write == 0;
-            if on_demand(read_units, write_units) && !on_demand(table.read_units, table.write_units) {
+            if on_demand(read_units, write_units) && !on_demand(table.read_units, table.write_units)
+            {
                 table.billing_changed_ms = at_ms;
             }
             (table.read_units, table.write_units) = (read_units, write_units);
@@ -420,7 +572,12 @@ impl Edit<'_> {
     }
 
     fn table_ready(&mut self, id: u64) -> Result<u64> {
-        if let Some(table) = self.state.tables.get(&id).filter(|t| matches!(t.state(), TableState::Creating | TableState::Updating)) {
+        if let Some(table) = self
+            .state
+            .tables
+            .get(&id)
+            .filter(|t| matches!(t.state(), TableState::Creating | TableState::Updating))
+        {
             let mut table = table.clone();
             table.set_state(TableState::Active);
             self.set(Record::Table(table));
@@ -429,7 +586,12 @@ impl Edit<'_> {
     }
 
     fn drop_table(&mut self, id: u64) -> Result<u64> {
-        if self.state.tables.get(&id).is_some_and(|t| t.state() == TableState::Deleting) {
+        if self
+            .state
+            .tables
+            .get(&id)
+            .is_some_and(|t| t.state() == TableState::Deleting)
+        {
             let groups: Vec<u64> = self.state.groups_of(id).map(|g| g.id).collect();
             for group in groups {
                 self.unset(Key::group(group));

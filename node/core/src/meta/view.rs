@@ -34,18 +34,36 @@ impl View {
         let mut routes = BTreeMap::new();
         let mut tickets = BTreeMap::new();
         for group in state.groups.values() {
-            let ticket = self.tickets.get(&group.group()).cloned().unwrap_or_default();
+            let ticket = self
+                .tickets
+                .get(&group.group())
+                .cloned()
+                .unwrap_or_default();
             tickets.insert(group.group(), ticket.clone());
             if group.table > 0 {
-                routes.insert(group.start.clone(), Route { group: group.clone(), ticket });
+                routes.insert(
+                    group.start.clone(),
+                    Route {
+                        group: group.clone(),
+                        ticket,
+                    },
+                );
             }
         }
-        View { state: Arc::new(state), routes, tickets, meta_leader }
+        View {
+            state: Arc::new(state),
+            routes,
+            tickets,
+            meta_leader,
+        }
     }
 
     /// The same under another leader of the metadata group.
     pub fn led_by(&self, meta_leader: Option<NodeId>) -> View {
-        View { meta_leader, ..self.clone() }
+        View {
+            meta_leader,
+            ..self.clone()
+        }
     }
 
     pub fn revision(&self) -> u64 {
@@ -54,13 +72,19 @@ impl View {
 
     /// The partition that holds a row.
     pub fn route(&self, row: &[u8]) -> Option<&Route> {
-        let (_, route) = self.routes.range::<[u8], _>((std::ops::Bound::Unbounded, std::ops::Bound::Included(row))).next_back()?;
+        let (_, route) = self
+            .routes
+            .range::<[u8], _>((std::ops::Bound::Unbounded, std::ops::Bound::Included(row)))
+            .next_back()?;
         (row < &route.group.end[..]).then_some(route)
     }
 
     /// The partition that holds the last row before `end`.
     pub fn route_before(&self, end: &[u8]) -> Option<&Route> {
-        let (_, route) = self.routes.range::<[u8], _>((std::ops::Bound::Unbounded, std::ops::Bound::Excluded(end))).next_back()?;
+        let (_, route) = self
+            .routes
+            .range::<[u8], _>((std::ops::Bound::Unbounded, std::ops::Bound::Excluded(end)))
+            .next_back()?;
         (end <= &route.group.end[..]).then_some(route)
     }
 
@@ -82,15 +106,22 @@ impl View {
 
     /// host:port of a node on a network (`peer`, `dynamo`, `kv`).
     pub fn address(&self, node: NodeId, network: &str) -> Option<&str> {
-        self.node(node)?.addresses.iter().find(|a| a.network == network).map(|a| a.address.as_str())
+        self.node(node)?
+            .addresses
+            .iter()
+            .find(|a| a.network == network)
+            .map(|a| a.address.as_str())
     }
 
     /// Nodes that vote on metadata.
     pub fn meta_voters(&self) -> Vec<NodeId> {
-        self.group(GroupId::META).map(|g| g.members.iter().map(|m| NodeId(m.node)).collect()).unwrap_or_default()
+        self.group(GroupId::META)
+            .map(|g| g.members.iter().map(|m| NodeId(m.node)).collect())
+            .unwrap_or_default()
     }
 
     pub fn is_removed(&self, node: NodeId) -> bool {
-        self.node(node).is_some_and(|n| n.state() == NodeState::Removed)
+        self.node(node)
+            .is_some_and(|n| n.state() == NodeState::Removed)
     }
 }

@@ -20,7 +20,9 @@ impl History {
         self.rows += rows.len();
         self.changes.push_back((revision, rows));
         while self.rows > ROWS_MAX {
-            let Some((_, old)) = self.changes.pop_front() else { break };
+            let Some((_, old)) = self.changes.pop_front() else {
+                break;
+            };
             self.rows -= old.len();
         }
     }
@@ -33,13 +35,27 @@ impl History {
     /// What leads from `revision` to the state as it is.
     pub fn since(&self, revision: u64, state: &MetaState, leader: u64) -> MetaEvents {
         let current = state.revision();
-        let mut events = MetaEvents { base: revision, revision: current, leader, ..Default::default() };
+        let mut events = MetaEvents {
+            base: revision,
+            revision: current,
+            leader,
+            ..Default::default()
+        };
         if revision == current {
             return events;
         }
-        let whole = self.changes.front().is_some_and(|(first, _)| *first <= revision + 1) && revision < current;
+        let whole = self
+            .changes
+            .front()
+            .is_some_and(|(first, _)| *first <= revision + 1)
+            && revision < current;
         if whole {
-            events.rows = self.changes.iter().filter(|(r, _)| *r > revision).flat_map(|(_, rows)| rows.iter().cloned()).collect();
+            events.rows = self
+                .changes
+                .iter()
+                .filter(|(r, _)| *r > revision)
+                .flat_map(|(_, rows)| rows.iter().cloned())
+                .collect();
         } else {
             events.snapshot = true;
             events.rows = state.rows();

@@ -208,7 +208,12 @@ pub fn change_key(group: GroupId, range_version: u64, index: u64, ordinal: u32) 
 }
 
 fn prefix(tag: Option<u8>, group: GroupId) -> (Bytes, Bytes) {
-    let bytes = |id: u64| tag.into_iter().chain(id.to_be_bytes()).collect::<Vec<u8>>().into();
+    let bytes = |id: u64| {
+        tag.into_iter()
+            .chain(id.to_be_bytes())
+            .collect::<Vec<u8>>()
+            .into()
+    };
     (bytes(group.0), bytes(group.0 + 1))
 }
 
@@ -216,14 +221,30 @@ fn prefix(tag: Option<u8>, group: GroupId) -> (Bytes, Bytes) {
 pub fn content(state: &ReplicaState) -> Vec<KeyRange> {
     let group = state.group();
     if group == GroupId::META {
-        return vec![KeyRange { keyspace: Keyspace::Meta, start: Bytes::new(), end: Bytes::new() }];
+        return vec![KeyRange {
+            keyspace: Keyspace::Meta,
+            start: Bytes::new(),
+            end: Bytes::new(),
+        }];
     }
     let (from, to) = prefix(None, group);
     let (first, last) = prefix(Some(b'q'), group);
     vec![
-        KeyRange { keyspace: Keyspace::Data, start: state.start.clone(), end: state.end.clone() },
-        KeyRange { keyspace: Keyspace::ChangeLog, start: from, end: to },
-        KeyRange { keyspace: Keyspace::State, start: first, end: last },
+        KeyRange {
+            keyspace: Keyspace::Data,
+            start: state.start.clone(),
+            end: state.end.clone(),
+        },
+        KeyRange {
+            keyspace: Keyspace::ChangeLog,
+            start: from,
+            end: to,
+        },
+        KeyRange {
+            keyspace: Keyspace::State,
+            start: first,
+            end: last,
+        },
     ]
 }
 

@@ -27,9 +27,10 @@ impl Parsed {
     /// [`Error::Validation`] with the words of the service.
     pub fn of(write: &Write) -> Result<Self, Error> {
         let condition = match &write.condition {
-            Some(text) => {
-                Some(parse_condition(Kind::Condition, &text.text, &mut placeholders(text)?).map_err(invalid)?)
-            }
+            Some(text) => Some(
+                parse_condition(Kind::Condition, &text.text, &mut placeholders(text)?)
+                    .map_err(invalid)?,
+            ),
             None => None,
         };
         let update = match &write.action {
@@ -83,7 +84,9 @@ pub fn evaluate(old: Option<&[u8]>, write: &Write, parsed: &Parsed) -> Result<Mu
     if let Some(condition) = &parsed.condition
         && !condition.matches(old_item.as_ref())
     {
-        let item = old.filter(|_| write.return_on_failure).map(Bytes::copy_from_slice);
+        let item = old
+            .filter(|_| write.return_on_failure)
+            .map(Bytes::copy_from_slice);
         return Err(Error::ConditionFailed { item });
     }
     let old_size = old.map(size).transpose()?.unwrap_or(0);
@@ -94,11 +97,21 @@ pub fn evaluate(old: Option<&[u8]>, write: &Write, parsed: &Parsed) -> Result<Mu
                 return Err(Error::Validation(value::Error::ItemTooLarge.to_string()));
             }
             let attributes = old_if_asked(old, write.returns());
-            Ok(Mutation { new: Some(new.clone()), attributes, old_size, new_size })
+            Ok(Mutation {
+                new: Some(new.clone()),
+                attributes,
+                old_size,
+                new_size,
+            })
         }
         Some(Action::Delete(_)) => {
             let attributes = old_if_asked(old, write.returns());
-            Ok(Mutation { new: None, attributes, old_size, new_size: 0 })
+            Ok(Mutation {
+                new: None,
+                attributes,
+                old_size,
+                new_size: 0,
+            })
         }
         Some(Action::Update(_)) => {
             let update = parsed.update.as_ref();
@@ -142,15 +155,23 @@ fn apply(
         Returns::UpdatedOld => part(old_item),
         Returns::UpdatedNew => part(Some(&new_item)),
     };
-    Ok(Mutation { new: Some(new), attributes, old_size, new_size })
+    Ok(Mutation {
+        new: Some(new),
+        attributes,
+        old_size,
+        new_size,
+    })
 }
 
 fn old_if_asked(old: Option<&[u8]>, returns: Returns) -> Option<Bytes> {
-    old.filter(|_| returns == Returns::AllOld).map(Bytes::copy_from_slice)
+    old.filter(|_| returns == Returns::AllOld)
+        .map(Bytes::copy_from_slice)
 }
 
 fn size(encoded: &[u8]) -> Result<u64, Error> {
-    item::size(encoded).map(|size| size as u64).map_err(unreadable)
+    item::size(encoded)
+        .map(|size| size as u64)
+        .map_err(unreadable)
 }
 
 fn decode(encoded: &[u8]) -> Result<std::collections::BTreeMap<String, AttributeValue>, Error> {

@@ -25,7 +25,9 @@ use kv_model::encoding::record;
 use prost::Message;
 use raft::eraftpb::{Entry, EntryType};
 
-use self::command::{Change, Command, Do, Outcome, Remembered, ReplicaState, RowWrite, change_key, replica_key};
+use self::command::{
+    Change, Command, Do, Outcome, Remembered, ReplicaState, RowWrite, change_key, replica_key,
+};
 use self::latch::{Acquired, Latches};
 use self::requests::RequestTable;
 use crate::api::{Answer, Consistency, Error, Get, Operation, Write, Written};
@@ -54,7 +56,10 @@ pub struct ReplyTo {
 #[derive(Debug)]
 pub enum Effect {
     /// Read the engine as it is now and give the result to [`Partition::on_read`].
-    Read { id: u64, operation: Operation },
+    Read {
+        id: u64,
+        operation: Operation,
+    },
     Reply(ReplyTo, ForwardReply),
 }
 
@@ -69,7 +74,10 @@ pub struct Effects {
 impl Effects {
     fn read(&mut self, operation: Operation) -> u64 {
         self.next_read += 1;
-        self.list.push(Effect::Read { id: self.next_read, operation });
+        self.list.push(Effect::Read {
+            id: self.next_read,
+            operation,
+        });
         self.next_read
     }
 
@@ -122,9 +130,20 @@ enum Guarded {
 
 #[derive(Debug)]
 enum Reading {
-    Evaluate { id: RequestId, generation: u64 },
-    Leased { forward: Forward, to: ReplyTo, generation: u64 },
-    Confirmed { forward: Forward, to: ReplyTo, generation: u64 },
+    Evaluate {
+        id: RequestId,
+        generation: u64,
+    },
+    Leased {
+        forward: Forward,
+        to: ReplyTo,
+        generation: u64,
+    },
+    Confirmed {
+        forward: Forward,
+        to: ReplyTo,
+        generation: u64,
+    },
 }
 
 #[derive(Debug)]
@@ -161,7 +180,15 @@ pub struct Partition {
 
 /// A row's record: the item under the header that says when it was written.
 fn record_of(stamp: Hybrid, item: &[u8]) -> Bytes {
-    let record = record::Record { clock: stamp.0, origin: 0, tombstone: false, intent: false, siblings: false, expiry_s: None, payload: item };
+    let record = record::Record {
+        clock: stamp.0,
+        origin: 0,
+        tombstone: false,
+        intent: false,
+        siblings: false,
+        expiry_s: None,
+        payload: item,
+    };
     let mut out = Vec::with_capacity(item.len() + 16);
     record.encode_into(&mut out);
     out.into()
@@ -169,11 +196,19 @@ fn record_of(stamp: Hybrid, item: &[u8]) -> Bytes {
 
 /// Whether a refusal follows from what was read, so that only who is still leader may give it.
 fn rests_on_read(reply: &ForwardReply) -> bool {
-    [Refusal::ConditionFailed, Refusal::Validation].iter().any(|&r| reply.refusal == Some(r as i32))
+    [Refusal::ConditionFailed, Refusal::Validation]
+        .iter()
+        .any(|&r| reply.refusal == Some(r as i32))
 }
 
 fn refusal(forward: &Forward, refusal: Refusal, message: impl Into<String>) -> ForwardReply {
-    ForwardReply { id: forward.id, group: forward.group, refusal: Some(refusal as i32), message: message.into(), ..Default::default() }
+    ForwardReply {
+        id: forward.id,
+        group: forward.group,
+        refusal: Some(refusal as i32),
+        message: message.into(),
+        ..Default::default()
+    }
 }
 
 impl Partition {
@@ -211,24 +246,52 @@ impl Partition {
     // ---- requests ----
 
     /// Takes a request that was routed here.
-    pub fn on_request(&mut self, group: &mut Group, forward: Forward, to: ReplyTo, mood: Mood, now: Now, fx: &mut Effects) {
+    pub fn on_request(
+        &mut self,
+        group: &mut Group,
+        forward: Forward,
+        to: ReplyTo,
+        mood: Mood,
+        now: Now,
+        fx: &mut Effects,
+    ) {
         let strong = match &forward.operation {
             Some(Operation::Get(get)) => get.consistency() == Consistency::Strong,
             Some(Operation::Page(page)) => page.consistency() == Consistency::Strong,
             Some(Operation::Write(_)) => true,
-            None => return fx.reply(to, refusal(&forward, Refusal::Validation, "an operation that this version does not know")),
+            None => {
+                return fx.reply(
+                    to,
+                    refusal(
+                        &forward,
+                        Refusal::Validation,
+                        "an operation that this version does not know",
+                    ),
+                );
+            }
         };
         if !self.holds(&forward) {
             return self.refuse_route(group, &forward, to, Refusal::StaleRoute, fx);
         }
-        if !strong && group.is_initialised() && now.mono_us < group.heard_at(now) + EVENTUAL_US && group.heard_at(now) > 0 {
+        if !strong
+            && group.is_initialised()
+            && now.mono_us < group.heard_at(now) + EVENTUAL_US
+            && group.heard_at(now) > 0
+        {
             return self.read(forward, to, false, fx);
         }
         if !group.may_propose() || mood.clock_ahead {
             return self.refuse_route(group, &forward, to, Refusal::NotLeader, fx);
         }
         if self.load() >= REQUESTS_MAX {
-            return fx.reply(to, refusal(&forward, Refusal::Throttled, "too many requests are under way in this partition"));
+            return fx.reply(
+                to,
+                refusal(
+                    &forward,
+                    Refusal::Throttled,
+                    "too many requests are under way in this partition",
+                ),
+            );
         }
         if !self.serving && !active(Mutant::EvaluatesBeforeOwnTerm) {
             self.waiting.push((forward, to));
@@ -251,16 +314,44 @@ impl Partition {
         range && forward.range_version == self.state.range_version
     }
 
-    fn refuse_route(&self, group: &Group, forward: &Forward, to: ReplyTo, why: Refusal, fx: &mut Effects) {
+    fn refuse_route(
+        &self,
+        group: &Group,
+        forward: &Forward,
+        to: ReplyTo,
+        why: Refusal,
+        fx: &mut Effects,
+    ) {
         let leader = group.leader().map_or(0, |(_, node)| node.0);
-        fx.reply(to, ForwardReply { leader, range_version: self.state.range_version, ..refusal(forward, why, "") });
+        fx.reply(
+            to,
+            ForwardReply {
+                leader,
+                range_version: self.state.range_version,
+                ..refusal(forward, why, "")
+            },
+        );
     }
 
     fn read(&mut self, forward: Forward, to: ReplyTo, leased: bool, fx: &mut Effects) {
-        let Some(operation) = forward.operation.clone() else { return };
+        let Some(operation) = forward.operation.clone() else {
+            return;
+        };
         let id = fx.read(operation);
         let generation = self.generation;
-        let reading = if leased { Reading::Leased { forward, to, generation } } else { Reading::Confirmed { forward, to, generation } };
+        let reading = if leased {
+            Reading::Leased {
+                forward,
+                to,
+                generation,
+            }
+        } else {
+            Reading::Confirmed {
+                forward,
+                to,
+                generation,
+            }
+        };
         self.reading.insert(id, reading);
     }
 
@@ -280,23 +371,65 @@ impl Partition {
             return;
         }
         if Hybrid::from_wall(now.wall_ms) > Hybrid(forward.deadline) {
-            return fx.reply(to, refusal(&forward, Refusal::Expired, "the deadline has passed"));
+            return fx.reply(
+                to,
+                refusal(&forward, Refusal::Expired, "the deadline has passed"),
+            );
         }
         if mood.refuse_writes {
-            return fx.reply(to, refusal(&forward, Refusal::Throttled, "the disk is nearly full: writes are refused until there is space"));
+            return fx.reply(
+                to,
+                refusal(
+                    &forward,
+                    Refusal::Throttled,
+                    "the disk is nearly full: writes are refused until there is space",
+                ),
+            );
         }
         if self.requests.is_full() {
-            return fx.reply(to, refusal(&forward, Refusal::Throttled, "too many recent requests are remembered in this partition"));
+            return fx.reply(
+                to,
+                refusal(
+                    &forward,
+                    Refusal::Throttled,
+                    "too many recent requests are remembered in this partition",
+                ),
+            );
         }
-        let Some(Operation::Write(write)) = &forward.operation else { return };
+        let Some(Operation::Write(write)) = &forward.operation else {
+            return;
+        };
         let row = write.row.clone();
         match self.latches.acquire(&row, id) {
-            Acquired::Full => return fx.reply(to, refusal(&forward, Refusal::Throttled, "too many writes wait for this item")),
+            Acquired::Full => {
+                return fx.reply(
+                    to,
+                    refusal(
+                        &forward,
+                        Refusal::Throttled,
+                        "too many writes wait for this item",
+                    ),
+                );
+            }
             Acquired::Queued => {
-                self.writes.insert(id, Writing { forward, to, stage: Stage::Queued });
+                self.writes.insert(
+                    id,
+                    Writing {
+                        forward,
+                        to,
+                        stage: Stage::Queued,
+                    },
+                );
             }
             Acquired::Held => {
-                self.writes.insert(id, Writing { forward, to, stage: Stage::Queued });
+                self.writes.insert(
+                    id,
+                    Writing {
+                        forward,
+                        to,
+                        stage: Stage::Queued,
+                    },
+                );
                 self.start(id, fx);
             }
         }
@@ -304,11 +437,25 @@ impl Partition {
 
     /// The write holds its row's latch: read what it is evaluated against.
     fn start(&mut self, id: RequestId, fx: &mut Effects) {
-        let Some(writing) = self.writes.get_mut(&id) else { return };
+        let Some(writing) = self.writes.get_mut(&id) else {
+            return;
+        };
         writing.stage = Stage::Evaluating;
-        let Some(Operation::Write(write)) = &writing.forward.operation else { return };
-        let read = fx.read(Operation::Get(Get { table: write.table, row: write.row.clone(), consistency: 0 }));
-        self.reading.insert(read, Reading::Evaluate { id, generation: self.generation });
+        let Some(Operation::Write(write)) = &writing.forward.operation else {
+            return;
+        };
+        let read = fx.read(Operation::Get(Get {
+            table: write.table,
+            row: write.row.clone(),
+            consistency: 0,
+        }));
+        self.reading.insert(
+            read,
+            Reading::Evaluate {
+                id,
+                generation: self.generation,
+            },
+        );
     }
 
     /// Whether a read is for an evaluation: then the raw record is wanted.
@@ -316,15 +463,29 @@ impl Partition {
         matches!(self.reading.get(&read), Some(Reading::Evaluate { .. }))
     }
 
-    pub fn on_read(&mut self, group: &mut Group, read: u64, result: ReadResult, now: Now, fx: &mut Effects) {
+    pub fn on_read(
+        &mut self,
+        group: &mut Group,
+        read: u64,
+        result: ReadResult,
+        now: Now,
+        fx: &mut Effects,
+    ) {
         match self.reading.remove(&read) {
             // A record that was read before this replica led again may be old, though the same request is under way again.
-            Some(Reading::Evaluate { id, generation }) if generation == self.generation || active(Mutant::CommitsDeposedCommand) => {
+            Some(Reading::Evaluate { id, generation })
+                if generation == self.generation || active(Mutant::CommitsDeposedCommand) =>
+            {
                 self.on_record(group, id, result, now, fx);
             }
             Some(Reading::Evaluate { .. }) => {}
-            Some(Reading::Leased { forward, to, generation }) => {
-                let held = group.lease_until() > now.mono_us || active(Mutant::ServesAfterLease) && group.lease_until() > 0;
+            Some(Reading::Leased {
+                forward,
+                to,
+                generation,
+            }) => {
+                let held = group.lease_until() > now.mono_us
+                    || active(Mutant::ServesAfterLease) && group.lease_until() > 0;
                 if generation == self.generation && held {
                     fx.reply(to, self.read_reply(&forward, result));
                 } else if generation == self.generation {
@@ -333,7 +494,11 @@ impl Partition {
                     self.refuse_route(group, &forward, to, Refusal::NotLeader, fx);
                 }
             }
-            Some(Reading::Confirmed { forward, to, generation }) => {
+            Some(Reading::Confirmed {
+                forward,
+                to,
+                generation,
+            }) => {
                 if generation == self.generation {
                     fx.reply(to, self.read_reply(&forward, result));
                 } else {
@@ -349,22 +514,49 @@ impl Partition {
             ReadResult::Answer(answer) => self.answer(forward, answer),
             ReadResult::Invalid(message) => refusal(forward, Refusal::Validation, message),
             ReadResult::Failed(message) => refusal(forward, Refusal::Storage, message),
-            ReadResult::Record(_) => refusal(forward, Refusal::Storage, "a raw record where an answer was due"),
+            ReadResult::Record(_) => refusal(
+                forward,
+                Refusal::Storage,
+                "a raw record where an answer was due",
+            ),
         }
     }
 
     fn answer(&self, forward: &Forward, answer: Answer) -> ForwardReply {
-        ForwardReply { id: forward.id, group: forward.group, range_version: self.state.range_version, answer: Some(answer), ..Default::default() }
+        ForwardReply {
+            id: forward.id,
+            group: forward.group,
+            range_version: self.state.range_version,
+            answer: Some(answer),
+            ..Default::default()
+        }
     }
 
-    fn on_record(&mut self, group: &mut Group, id: RequestId, result: ReadResult, now: Now, fx: &mut Effects) {
-        let Some(writing) = self.writes.get(&id) else { return };
+    fn on_record(
+        &mut self,
+        group: &mut Group,
+        id: RequestId,
+        result: ReadResult,
+        now: Now,
+        fx: &mut Effects,
+    ) {
+        let Some(writing) = self.writes.get(&id) else {
+            return;
+        };
         let (forward, to) = (&writing.forward, writing.to);
-        let Some(Operation::Write(write)) = &forward.operation else { return };
+        let Some(Operation::Write(write)) = &forward.operation else {
+            return;
+        };
         let decided = match result {
             ReadResult::Record(old) => self.decide(forward, write, old, group.term(), now),
-            ReadResult::Failed(message) | ReadResult::Invalid(message) => Err(refusal(forward, Refusal::Storage, message)),
-            ReadResult::Answer(_) => Err(refusal(forward, Refusal::Storage, "an answer where a raw record was due")),
+            ReadResult::Failed(message) | ReadResult::Invalid(message) => {
+                Err(refusal(forward, Refusal::Storage, message))
+            }
+            ReadResult::Answer(_) => Err(refusal(
+                forward,
+                Refusal::Storage,
+                "an answer where a raw record was due",
+            )),
         };
         let row = write.row.clone();
         match decided {
@@ -389,8 +581,18 @@ impl Partition {
         }
     }
 
-    fn propose(&mut self, group: &mut Group, id: RequestId, row: Bytes, command: Command, reply: ForwardReply, fx: &mut Effects) {
-        let Some(writing) = self.writes.get_mut(&id) else { return };
+    fn propose(
+        &mut self,
+        group: &mut Group,
+        id: RequestId,
+        row: Bytes,
+        command: Command,
+        reply: ForwardReply,
+        fx: &mut Effects,
+    ) {
+        let Some(writing) = self.writes.get_mut(&id) else {
+            return;
+        };
         match group.propose(command.encode_entry()) {
             Some((index, term)) => {
                 self.last_stamp = Hybrid(command.stamp);
@@ -401,24 +603,44 @@ impl Partition {
                 writing.stage = Stage::Proposed { term, reply };
             }
             None if group.is_leader() => {
-                let reply = refusal(&writing.forward, Refusal::Throttled, "too much is waiting to be replicated");
+                let reply = refusal(
+                    &writing.forward,
+                    Refusal::Throttled,
+                    "too much is waiting to be replicated",
+                );
                 self.finish(id, &row, reply, fx);
             }
             None => {
                 let leader = group.leader().map_or(0, |(_, n)| n.0);
-                let reply = ForwardReply { leader, ..refusal(&writing.forward, Refusal::NotLeader, "") };
+                let reply = ForwardReply {
+                    leader,
+                    ..refusal(&writing.forward, Refusal::NotLeader, "")
+                };
                 self.finish(id, &row, reply, fx);
             }
         }
     }
 
     fn stamp(&self, now: Now) -> Hybrid {
-        self.last_stamp.max(Hybrid(self.state.stamp)).after(now.wall_ms)
+        self.last_stamp
+            .max(Hybrid(self.state.stamp))
+            .after(now.wall_ms)
     }
 
     /// An attempt before this one may still arrive: it must find the refusal.
-    fn refuse_for_good(&self, forward: &Forward, reply: &ForwardReply, term: u64, now: Now) -> Command {
-        let outcome = Outcome { written: None, refusal: reply.refusal, message: reply.message.clone(), item: reply.item.clone() };
+    fn refuse_for_good(
+        &self,
+        forward: &Forward,
+        reply: &ForwardReply,
+        term: u64,
+        now: Now,
+    ) -> Command {
+        let outcome = Outcome {
+            written: None,
+            refusal: reply.refusal,
+            message: reply.message.clone(),
+            item: reply.item.clone(),
+        };
         Command {
             term,
             range_version: self.state.range_version,
@@ -431,35 +653,70 @@ impl Partition {
 
     /// The answer that a request had before.
     fn remembered(&self, forward: &Forward, outcome: Bytes) -> ForwardReply {
-        let Outcome { written, refusal: why, message, item } = Outcome::decode(outcome).unwrap_or_default();
+        let Outcome {
+            written,
+            refusal: why,
+            message,
+            item,
+        } = Outcome::decode(outcome).unwrap_or_default();
         match written {
             Some(written) => self.answer(forward, Answer::Written(written)),
-            None => ForwardReply { refusal: why, item, ..refusal(forward, Refusal::Validation, message) },
+            None => ForwardReply {
+                refusal: why,
+                item,
+                ..refusal(forward, Refusal::Validation, message)
+            },
         }
     }
 
     /// Evaluates a write against the record that is there; gives the command and the answer, or the refusal.
-    fn decide(&self, forward: &Forward, write: &Write, old: Option<Bytes>, term: u64, now: Now) -> Result<(Command, ForwardReply), ForwardReply> {
+    fn decide(
+        &self,
+        forward: &Forward,
+        write: &Write,
+        old: Option<Bytes>,
+        term: u64,
+        now: Now,
+    ) -> Result<(Command, ForwardReply), ForwardReply> {
         let parsed = match old.as_deref().map(record::Record::parse).transpose() {
             Ok(parsed) => parsed,
             Err(error) => return Err(refusal(forward, Refusal::Storage, error.to_string())),
         };
-        let evaluated = evaluate::Parsed::of(write).and_then(|expressions| evaluate::evaluate(parsed.as_ref().map(|r| r.payload), write, &expressions));
+        let evaluated = evaluate::Parsed::of(write).and_then(|expressions| {
+            evaluate::evaluate(parsed.as_ref().map(|r| r.payload), write, &expressions)
+        });
         let mutation = evaluated.map_err(|error| match error {
-            Error::ConditionFailed { item } => ForwardReply { item, ..refusal(forward, Refusal::ConditionFailed, "") },
+            Error::ConditionFailed { item } => ForwardReply {
+                item,
+                ..refusal(forward, Refusal::ConditionFailed, "")
+            },
             other => refusal(forward, Refusal::Validation, other.to_string()),
         })?;
         let stamp = self.stamp(now);
         if stamp > Hybrid(forward.deadline) {
-            return Err(refusal(forward, Refusal::Expired, "the deadline has passed"));
+            return Err(refusal(
+                forward,
+                Refusal::Expired,
+                "the deadline has passed",
+            ));
         }
-        let written = Written { attributes: mutation.attributes, old_size: mutation.old_size, new_size: mutation.new_size, version: stamp.0 };
+        let written = Written {
+            attributes: mutation.attributes,
+            old_size: mutation.old_size,
+            new_size: mutation.new_size,
+            version: stamp.0,
+        };
         let keep_old = !self.state.consumers.is_empty();
         let what = RowWrite {
             row: write.row.clone(),
             record: mutation.new.map(|item| record_of(stamp, &item)),
             old: if keep_old { old } else { None },
-            outcome: Outcome { written: Some(written.clone()), ..Default::default() }.encode_to_vec().into(),
+            outcome: Outcome {
+                written: Some(written.clone()),
+                ..Default::default()
+            }
+            .encode_to_vec()
+            .into(),
         };
         let command = Command {
             term,
@@ -493,8 +750,12 @@ impl Partition {
         if !self.serving || !group.is_leader() {
             return;
         }
-        let late: Vec<u64> =
-            self.confirming.iter().filter(|(_, c)| now.mono_us > c.asked_at + CONFIRM_AGAIN_US).map(|(context, _)| *context).collect();
+        let late: Vec<u64> = self
+            .confirming
+            .iter()
+            .filter(|(_, c)| now.mono_us > c.asked_at + CONFIRM_AGAIN_US)
+            .map(|(context, _)| *context)
+            .collect();
         for context in late {
             if let Some(confirming) = self.confirming.remove(&context) {
                 self.unconfirmed.extend(confirming.guarded);
@@ -505,7 +766,13 @@ impl Partition {
         }
         fx.next_read += 1;
         let context = fx.next_read;
-        self.confirming.insert(context, Confirming { guarded: std::mem::take(&mut self.unconfirmed), asked_at: now.mono_us });
+        self.confirming.insert(
+            context,
+            Confirming {
+                guarded: std::mem::take(&mut self.unconfirmed),
+                asked_at: now.mono_us,
+            },
+        );
         group.read_index(context);
     }
 
@@ -519,13 +786,19 @@ impl Partition {
 
     fn serve_confirmed(&mut self, fx: &mut Effects) {
         let applied = self.state.applied_index;
-        let (ready, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.confirmed).into_iter().partition(|(index, _)| *index <= applied);
+        let (ready, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.confirmed)
+            .into_iter()
+            .partition(|(index, _)| *index <= applied);
         self.confirmed = rest;
         for guarded in ready.into_iter().flat_map(|(_, guarded)| guarded) {
             match guarded {
                 Guarded::Reply(reply, to) => fx.reply(to, reply),
-                Guarded::Read(forward, to) if self.holds(&forward) => self.read(forward, to, false, fx),
-                Guarded::Read(forward, to) => fx.reply(to, refusal(&forward, Refusal::StaleRoute, "")),
+                Guarded::Read(forward, to) if self.holds(&forward) => {
+                    self.read(forward, to, false, fx)
+                }
+                Guarded::Read(forward, to) => {
+                    fx.reply(to, refusal(&forward, Refusal::StaleRoute, ""))
+                }
             }
         }
     }
@@ -540,14 +813,21 @@ impl Partition {
         self.generation += 1;
         self.serving = false;
         let leader = group.leader().map_or(0, |(_, node)| node.0);
-        let lost = |forward: &Forward, why| ForwardReply { leader, ..refusal(forward, why, "") };
+        let lost = |forward: &Forward, why| ForwardReply {
+            leader,
+            ..refusal(forward, why, "")
+        };
         for (_, writing) in std::mem::take(&mut self.writes) {
             let uncertain = matches!(writing.stage, Stage::Proposed { .. });
             if active(Mutant::CommitsDeposedCommand) && matches!(writing.stage, Stage::Evaluating) {
                 self.writes.insert(writing.forward.id, writing);
                 continue;
             }
-            let why = if uncertain { Refusal::Uncertain } else { Refusal::NotLeader };
+            let why = if uncertain {
+                Refusal::Uncertain
+            } else {
+                Refusal::NotLeader
+            };
             fx.reply(writing.to, lost(&writing.forward, why));
         }
         self.proposed.clear();
@@ -557,13 +837,26 @@ impl Partition {
         }
         let guarded = std::mem::take(&mut self.unconfirmed)
             .into_iter()
-            .chain(std::mem::take(&mut self.confirming).into_values().flat_map(|c| c.guarded))
-            .chain(std::mem::take(&mut self.confirmed).into_iter().flat_map(|(_, guarded)| guarded));
+            .chain(
+                std::mem::take(&mut self.confirming)
+                    .into_values()
+                    .flat_map(|c| c.guarded),
+            )
+            .chain(
+                std::mem::take(&mut self.confirmed)
+                    .into_iter()
+                    .flat_map(|(_, guarded)| guarded),
+            );
         for guarded in guarded {
             match guarded {
                 Guarded::Read(forward, to) => fx.reply(to, lost(&forward, Refusal::NotLeader)),
                 Guarded::Reply(reply, to) => {
-                    let reply = ForwardReply { refusal: Some(Refusal::NotLeader as i32), leader, item: None, ..reply };
+                    let reply = ForwardReply {
+                        refusal: Some(Refusal::NotLeader as i32),
+                        leader,
+                        item: None,
+                        ..reply
+                    };
                     fx.reply(to, reply);
                 }
             }
@@ -572,7 +865,11 @@ impl Partition {
 
     /// Requests that waited until the leader serves.
     pub fn take_waiting(&mut self) -> Vec<(Forward, ReplyTo)> {
-        if self.serving { std::mem::take(&mut self.waiting) } else { Vec::new() }
+        if self.serving {
+            std::mem::take(&mut self.waiting)
+        } else {
+            Vec::new()
+        }
     }
 
     // ---- applying ----
@@ -585,7 +882,11 @@ impl Partition {
             self.state.applied_index = entry.index;
             self.state.applied_term = entry.term;
         }
-        fx.batch.put(Keyspace::State, replica_key(self.state.group(), ReplicaId(self.state.replica)), self.state.encode_to_vec());
+        fx.batch.put(
+            Keyspace::State,
+            replica_key(self.state.group(), ReplicaId(self.state.replica)),
+            self.state.encode_to_vec(),
+        );
         group.applied(last.index, last.term);
         if group.is_leader() && last.term == group.term() {
             self.serving = true;
@@ -599,13 +900,22 @@ impl Partition {
         }
         let command = Command::decode_entry(&entry.data);
         let outcome = match command {
-            Some(Command { what: Some(Do::Genesis(_)), .. }) => return,
+            Some(Command {
+                what: Some(Do::Genesis(_)),
+                ..
+            }) => return,
             Some(command) => self.apply_command(command, entry, fx),
             None => Applied::Nothing,
         };
-        let Some(id) = self.proposed.remove(&entry.index) else { return };
-        let Some(writing) = self.writes.get(&id) else { return };
-        let Stage::Proposed { term, reply } = &writing.stage else { return };
+        let Some(id) = self.proposed.remove(&entry.index) else {
+            return;
+        };
+        let Some(writing) = self.writes.get(&id) else {
+            return;
+        };
+        let Stage::Proposed { term, reply } = &writing.stage else {
+            return;
+        };
         let reply = match outcome {
             _ if *term != entry.term => refusal(&writing.forward, Refusal::NotApplied, ""),
             Applied::Done => reply.clone(),
@@ -621,8 +931,13 @@ impl Partition {
 
     fn apply_command(&mut self, command: Command, entry: &Entry, fx: &mut Effects) -> Applied {
         let stale = command.term != entry.term && !active(Mutant::CommitsDeposedCommand);
-        let Some(id) = command.id else { return Applied::Nothing };
-        if stale || command.range_version != self.state.range_version || command.stamp > command.deadline {
+        let Some(id) = command.id else {
+            return Applied::Nothing;
+        };
+        if stale
+            || command.range_version != self.state.range_version
+            || command.stamp > command.deadline
+        {
             self.not_applied += 1;
             return Applied::Nothing;
         }
@@ -632,7 +947,9 @@ impl Partition {
         }
         let group = self.state.group();
         let (write, outcome) = match command.what {
-            Some(Do::Write(write)) if self.state.holds(&write.row) => (Some(write.clone()), write.outcome),
+            Some(Do::Write(write)) if self.state.holds(&write.row) => {
+                (Some(write.clone()), write.outcome)
+            }
             Some(Do::Refuse(outcome)) => (None, outcome),
             _ => {
                 self.not_applied += 1;
@@ -643,12 +960,30 @@ impl Partition {
             self.apply_write(group, id, command.stamp, write, entry, fx);
         }
         self.state.stamp = self.state.stamp.max(command.stamp);
-        self.requests.insert(group, entry.index, Remembered { id, deadline: command.deadline, outcome }, &mut fx.batch);
-        self.requests.forget(group, Hybrid(self.state.stamp), &mut fx.batch);
+        self.requests.insert(
+            group,
+            entry.index,
+            Remembered {
+                id,
+                deadline: command.deadline,
+                outcome,
+            },
+            &mut fx.batch,
+        );
+        self.requests
+            .forget(group, Hybrid(self.state.stamp), &mut fx.batch);
         Applied::Done
     }
 
-    fn apply_write(&mut self, group: GroupId, id: RequestId, stamp: u64, write: RowWrite, entry: &Entry, fx: &mut Effects) {
+    fn apply_write(
+        &mut self,
+        group: GroupId,
+        id: RequestId,
+        stamp: u64,
+        write: RowWrite,
+        entry: &Entry,
+        fx: &mut Effects,
+    ) {
         if !self.state.consumers.is_empty() {
             let change = Change {
                 format: 1,
@@ -661,7 +996,8 @@ impl Partition {
                 old: write.old,
             };
             let key = change_key(group, self.state.range_version, entry.index, 0);
-            fx.batch.put(Keyspace::ChangeLog, key, change.encode_to_vec());
+            fx.batch
+                .put(Keyspace::ChangeLog, key, change.encode_to_vec());
         }
         match write.record {
             Some(record) => fx.batch.put(Keyspace::Data, write.row, record),

@@ -46,14 +46,28 @@ impl RequestTable {
     }
 
     /// Notes what the entry `index` applied.
-    pub fn insert(&mut self, group: GroupId, index: u64, remembered: Remembered, batch: &mut Batch) {
-        batch.put(Keyspace::State, request_key(group, index), remembered.encode_to_vec());
+    pub fn insert(
+        &mut self,
+        group: GroupId,
+        index: u64,
+        remembered: Remembered,
+        batch: &mut Batch,
+    ) {
+        batch.put(
+            Keyspace::State,
+            request_key(group, index),
+            remembered.encode_to_vec(),
+        );
         self.load(index, remembered);
     }
 
     /// Takes over a row.
     pub fn load(&mut self, index: u64, remembered: Remembered) {
-        let Remembered { id, deadline, outcome } = remembered;
+        let Remembered {
+            id,
+            deadline,
+            outcome,
+        } = remembered;
         self.bytes += ID_BYTES + outcome.len();
         self.order.push_back((index, id, Hybrid(deadline)));
         self.by_id.insert(id, (Hybrid(deadline), outcome));

@@ -9,7 +9,9 @@ use super::{MetaPending, Shard};
 use crate::consensus::GroupLog;
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::records::{NodeState, TableState};
-use crate::meta::wire::{Change, MetaEvents, MetaRefusal, MetaReply, MetaRequest, MetaWatch, NodeReport, Register};
+use crate::meta::wire::{
+    Change, MetaEvents, MetaRefusal, MetaReply, MetaRequest, MetaWatch, NodeReport, Register,
+};
 use crate::meta::{MetaState, View, watch};
 use crate::partition::ReplyTo;
 use crate::partition::command::{Place, ReplicaState, content, replica_key};
@@ -29,7 +31,13 @@ impl Shard {
 
     /// The metadata replica here has applied something.
     pub(super) fn publish_own_metadata(&mut self) {
-        let Some(metadata) = self.replicas.get(&GroupId::META).and_then(Replica::metadata) else { return };
+        let Some(metadata) = self
+            .replicas
+            .get(&GroupId::META)
+            .and_then(Replica::metadata)
+        else {
+            return;
+        };
         if metadata.state.revision() > self.view.revision() {
             let state = metadata.state.clone();
             self.publish(state);
@@ -54,21 +62,29 @@ impl Shard {
         self.view = view.clone();
         let me = self.config.node;
         if let Some(node) = view.node(me) {
-            let now_registered = (node.incarnation, node.nonce) == (self.config.incarnation, self.config.nonce);
+            let now_registered =
+                (node.incarnation, node.nonce) == (self.config.incarnation, self.config.nonce);
             if now_registered && !self.registered {
                 self.registered = true;
                 self.dirty.extend(self.replicas.keys().copied());
             }
             if node.state() == NodeState::Removed {
-                self.out.push(Output::Fatal(Fatal::Removed(format!("node {me} was removed from the cluster; its disk is of no more use to it"))));
+                self.out.push(Output::Fatal(Fatal::Removed(format!(
+                    "node {me} was removed from the cluster; its disk is of no more use to it"
+                ))));
             }
         }
         for group in view.state.groups.values() {
             let id = group.group();
-            if id == GroupId::META || shard_of(id, self.config.shards) != self.config.shard || self.replicas.contains_key(&id) {
+            if id == GroupId::META
+                || shard_of(id, self.config.shards) != self.config.shard
+                || self.replicas.contains_key(&id)
+            {
                 continue;
             }
-            let Some(replica) = group.replica_on(me) else { continue };
+            let Some(replica) = group.replica_on(me) else {
+                continue;
+            };
             // Before this start is registered the view may be older than what an earlier start knew: a replica that was here and
             // is gone with its group would be made a second time, under an id that has voted.
             if self.registered {
@@ -83,13 +99,19 @@ impl Shard {
             .keys()
             .chain(self.remains.keys())
             .copied()
-            .filter(|id| *id != GroupId::META && id.0 < view.state.cluster.next_group && !view.state.groups.contains_key(&id.0))
+            .filter(|id| {
+                *id != GroupId::META
+                    && id.0 < view.state.cluster.next_group
+                    && !view.state.groups.contains_key(&id.0)
+            })
             .collect();
         for id in gone {
             self.destroy_replica(id);
             if let Some(state) = self.remains.remove(&id) {
                 let mut batch = Batch::default();
-                content(&state).into_iter().for_each(|range| batch.delete_range(range));
+                content(&state)
+                    .into_iter()
+                    .for_each(|range| batch.delete_range(range));
                 batch.delete(Keyspace::State, replica_key(id, ReplicaId(state.replica)));
                 self.out.push(Output::Write(batch));
             }
@@ -99,24 +121,46 @@ impl Shard {
     /// Logs without state whose replica no group has any more: what is left of a removal that was interrupted.
     fn drop_orphans(&mut self) {
         let groups = &self.view.state.groups;
-        let member = |replica: ReplicaId| groups.values().any(|g| g.members.iter().any(|m| m.replica == replica.0));
-        let left: Vec<ReplicaId> = self.orphans.keys().copied().filter(|replica| !member(*replica)).collect();
+        let member = |replica: ReplicaId| {
+            groups
+                .values()
+                .any(|g| g.members.iter().any(|m| m.replica == replica.0))
+        };
+        let left: Vec<ReplicaId> = self
+            .orphans
+            .keys()
+            .copied()
+            .filter(|replica| !member(*replica))
+            .collect();
         for replica in left {
             self.orphans.remove(&replica);
             // Every shard has it among its own; removing it more than once changes nothing.
-            self.writes.push(LogWrite { replica, remove: true, ..Default::default() });
+            self.writes.push(LogWrite {
+                replica,
+                remove: true,
+                ..Default::default()
+            });
         }
     }
 
     /// The metadata say that a replica is here, and it is not.
     fn settle(&mut self, group: &crate::meta::records::Group, replica: ReplicaId) {
         if self.remains.contains_key(&group.group()) {
-            let why = format!("the log of replica {replica} of partition {} is gone, but its data is here", group.id);
+            let why = format!(
+                "the log of replica {replica} of partition {} is gone, but its data is here",
+                group.id
+            );
             self.out.push(Output::Fatal(Fatal::Inconsistent(why)));
             return;
         }
         if group.range_version == 1 && group.member_version == 1 {
-            let consumers = self.view.state.tables.get(&group.table).map(|t| t.consumers.clone()).unwrap_or_default();
+            let consumers = self
+                .view
+                .state
+                .tables
+                .get(&group.table)
+                .map(|t| t.consumers.clone())
+                .unwrap_or_default();
             self.create_replica(group, replica, consumers);
         }
     }
@@ -128,14 +172,25 @@ impl Shard {
         if self.replicas.contains_key(&GroupId::META) || self.config.shard != 0 {
             return;
         }
-        let Some(group) = state.groups.get(&GroupId::META.0) else { return };
-        let Some(name) = group.replica_on(self.config.node) else { return };
+        let Some(group) = state.groups.get(&GroupId::META.0) else {
+            return;
+        };
+        let Some(name) = group.replica_on(self.config.node) else {
+            return;
+        };
         let replica = ReplicaState {
             group: GroupId::META.0,
             replica: name.0,
             range_version: 1,
             member_version: 1,
-            places: group.members.iter().map(|m| Place { replica: m.replica, node: m.node }).collect(),
+            places: group
+                .members
+                .iter()
+                .map(|m| Place {
+                    replica: m.replica,
+                    node: m.node,
+                })
+                .collect(),
             voters: group.members.iter().map(|m| m.replica).collect(),
             applied_index: 1,
             applied_term: 1,
@@ -147,25 +202,63 @@ impl Shard {
                 batch.put(Keyspace::Meta, row.key, value);
             }
         }
-        batch.put(Keyspace::State, replica_key(GroupId::META, name), replica.encode_to_vec());
-        self.out.push(Output::Install { group: GroupId::META, stage: 0, clear: content(&replica), batch });
+        batch.put(
+            Keyspace::State,
+            replica_key(GroupId::META, name),
+            replica.encode_to_vec(),
+        );
+        self.out.push(Output::Install {
+            group: GroupId::META,
+            stage: 0,
+            clear: content(&replica),
+            batch,
+        });
         self.begin_metadata(replica, state, false);
-        let hard_state = raft::eraftpb::HardState { term: 1, commit: 1, ..Default::default() };
+        let hard_state = raft::eraftpb::HardState {
+            term: 1,
+            commit: 1,
+            ..Default::default()
+        };
         if let Some(replica) = self.replicas.get_mut(&GroupId::META) {
             // The log begins only when the state is durable: a log without its state would be a metadata group that is lost.
-            replica.installing = Some(LogWrite { replica: name, reset: Some((1, 1)), hard_state: Some(hard_state), ..Default::default() });
+            replica.installing = Some(LogWrite {
+                replica: name,
+                reset: Some((1, 1)),
+                hard_state: Some(hard_state),
+                ..Default::default()
+            });
             replica.group.await_installation();
             replica.group.campaign();
         }
     }
 
-    pub(super) fn begin_metadata(&mut self, replica: ReplicaState, state: MetaState, restarted: bool) {
-        let places = replica.places.iter().map(|p| (ReplicaId(p.replica), NodeId(p.node))).collect();
-        let hard_state = raft::eraftpb::HardState { term: replica.applied_term, commit: replica.applied_index, ..Default::default() };
+    pub(super) fn begin_metadata(
+        &mut self,
+        replica: ReplicaState,
+        state: MetaState,
+        restarted: bool,
+    ) {
+        let places = replica
+            .places
+            .iter()
+            .map(|p| (ReplicaId(p.replica), NodeId(p.node)))
+            .collect();
+        let hard_state = raft::eraftpb::HardState {
+            term: replica.applied_term,
+            commit: replica.applied_index,
+            ..Default::default()
+        };
         let at = (replica.applied_index, replica.applied_term);
         let log = GroupLog::new(at, Vec::new(), hard_state, replica.conf_state(), at);
         let name = ReplicaId(replica.replica);
-        self.add_replica(GroupId::META, name, log, places, restarted, Machine::Metadata(Box::new(Metadata::new(replica, state))));
+        self.add_replica(
+            GroupId::META,
+            name,
+            log,
+            places,
+            restarted,
+            Machine::Metadata(Box::new(Metadata::new(replica, state))),
+        );
     }
 
     // ---- asking ----
@@ -174,25 +267,49 @@ impl Shard {
     pub(super) fn ask_meta(&mut self, token: Option<u64>, change: Change, deadline_us: u64) {
         if self.meta_pending.len() >= META_PENDING_MAX {
             if let Some(token) = token {
-                self.out.push(Output::MetaReply { token, result: Err(MetaError::Unavailable) });
+                self.out.push(Output::MetaReply {
+                    token,
+                    result: Err(MetaError::Unavailable),
+                });
             }
             return;
         }
         let id = self.request_id();
-        let request = MetaRequest { id, reply_shard: self.config.shard, term: 0, change: Some(change) };
-        self.meta_pending.insert(id, MetaPending { token, request, deadline_us, next_at: 0, tries: 0 });
+        let request = MetaRequest {
+            id,
+            reply_shard: self.config.shard,
+            term: 0,
+            change: Some(change),
+        };
+        self.meta_pending.insert(
+            id,
+            MetaPending {
+                token,
+                request,
+                deadline_us,
+                next_at: 0,
+                tries: 0,
+            },
+        );
         self.ask(id);
     }
 
     fn ask(&mut self, id: crate::wire::RequestId) {
         let target = self.meta_target(self.meta_pending.get(&id).map_or(0, |p| p.tries));
         let now = self.now.mono_us;
-        let Some(pending) = self.meta_pending.get_mut(&id) else { return };
+        let Some(pending) = self.meta_pending.get_mut(&id) else {
+            return;
+        };
         pending.tries += 1;
         pending.next_at = now + META_ANSWER_US;
         let request = pending.request.clone();
         if let Some(to) = target {
-            self.send(to, Target::Group(GroupId::META), Lane::Small, Kind::MetaRequest(request));
+            self.send(
+                to,
+                Target::Group(GroupId::META),
+                Lane::Small,
+                Kind::MetaRequest(request),
+            );
         }
     }
 
@@ -209,39 +326,71 @@ impl Shard {
     }
 
     pub(super) fn on_meta_request(&mut self, request: MetaRequest, to: ReplyTo) {
-        if self.replicas.get(&GroupId::META).and_then(Replica::metadata).is_none() {
-            let outcome = crate::meta::wire::Outcome { refusal: MetaRefusal::NotLeader as i32, ..Default::default() };
+        if self
+            .replicas
+            .get(&GroupId::META)
+            .and_then(Replica::metadata)
+            .is_none()
+        {
+            let outcome = crate::meta::wire::Outcome {
+                refusal: MetaRefusal::NotLeader as i32,
+                ..Default::default()
+            };
             let leader = self.meta_hint.map_or(0, |n| n.0);
-            let reply = MetaReply { id: request.id, outcome, leader };
-            return self.send(to.node, Target::Shard(to.shard), Lane::Small, Kind::MetaReply(reply));
+            let reply = MetaReply {
+                id: request.id,
+                outcome,
+                leader,
+            };
+            return self.send(
+                to.node,
+                Target::Shard(to.shard),
+                Lane::Small,
+                Kind::MetaReply(reply),
+            );
         }
         self.with_metadata(|metadata, group, sends| metadata.on_request(group, request, to, sends));
     }
 
     pub(super) fn follow_meta_reply(&mut self, reply: MetaReply) {
-        let Some(pending) = self.meta_pending.get_mut(&reply.id) else { return };
+        let Some(pending) = self.meta_pending.get_mut(&reply.id) else {
+            return;
+        };
         let refusal = reply.outcome.refusal();
         if refusal == MetaRefusal::NotLeader {
             let leader = Some(NodeId(reply.leader)).filter(|n| n.0 > 0);
             let news = leader.is_some() && leader != self.meta_hint;
-            pending.next_at = if news { 0 } else { self.now.mono_us + META_RETRY_US };
+            pending.next_at = if news {
+                0
+            } else {
+                self.now.mono_us + META_RETRY_US
+            };
             self.meta_hint = leader;
             if news {
                 self.ask(reply.id);
             }
             return;
         }
-        let Some(done) = self.meta_pending.remove(&reply.id) else { return };
+        let Some(done) = self.meta_pending.remove(&reply.id) else {
+            return;
+        };
         if let Some(Change::Register(_)) = done.request.change {
             self.registering = false;
             match refusal {
-                MetaRefusal::RolledBack => self.out.push(Output::Fatal(Fatal::DiskRolledBack(reply.outcome.message.clone()))),
-                MetaRefusal::UnknownNode => self.out.push(Output::Fatal(Fatal::Removed(reply.outcome.message.clone()))),
+                MetaRefusal::RolledBack => self.out.push(Output::Fatal(Fatal::DiskRolledBack(
+                    reply.outcome.message.clone(),
+                ))),
+                MetaRefusal::UnknownNode => self
+                    .out
+                    .push(Output::Fatal(Fatal::Removed(reply.outcome.message.clone()))),
                 _ => {}
             }
         }
         if let Some(token) = done.token {
-            self.out.push(Output::MetaReply { token, result: Ok(reply.outcome) });
+            self.out.push(Output::MetaReply {
+                token,
+                result: Ok(reply.outcome),
+            });
         }
     }
 
@@ -249,7 +398,11 @@ impl Shard {
         if events.leader > 0 {
             self.meta_hint = Some(NodeId(events.leader));
         }
-        let own = self.replicas.get(&GroupId::META).and_then(Replica::metadata).is_some_and(|m| m.state.is_known());
+        let own = self
+            .replicas
+            .get(&GroupId::META)
+            .and_then(Replica::metadata)
+            .is_some_and(|m| m.state.is_known());
         if own || self.config.shard != 0 {
             return;
         }
@@ -264,17 +417,32 @@ impl Shard {
 
     pub(super) fn tick_meta(&mut self) {
         let now = self.now.mono_us;
-        let late: Vec<_> = self.meta_pending.iter().filter(|(_, p)| p.deadline_us <= now).map(|(id, _)| *id).collect();
+        let late: Vec<_> = self
+            .meta_pending
+            .iter()
+            .filter(|(_, p)| p.deadline_us <= now)
+            .map(|(id, _)| *id)
+            .collect();
         for id in late {
-            let Some(pending) = self.meta_pending.remove(&id) else { continue };
+            let Some(pending) = self.meta_pending.remove(&id) else {
+                continue;
+            };
             if matches!(pending.request.change, Some(Change::Register(_))) {
                 self.registering = false;
             }
             if let Some(token) = pending.token {
-                self.out.push(Output::MetaReply { token, result: Err(MetaError::Unavailable) });
+                self.out.push(Output::MetaReply {
+                    token,
+                    result: Err(MetaError::Unavailable),
+                });
             }
         }
-        let due: Vec<_> = self.meta_pending.iter().filter(|(_, p)| p.next_at <= now).map(|(id, _)| *id).collect();
+        let due: Vec<_> = self
+            .meta_pending
+            .iter()
+            .filter(|(_, p)| p.next_at <= now)
+            .map(|(id, _)| *id)
+            .collect();
         for id in due {
             self.ask(id);
         }
@@ -286,20 +454,47 @@ impl Shard {
 
     fn tick_first_shard(&mut self) {
         let watches = self.ticks % WATCH_TICKS == 1;
-        let own = self.replicas.get(&GroupId::META).and_then(Replica::metadata).is_some_and(|m| m.state.is_known());
+        let own = self
+            .replicas
+            .get(&GroupId::META)
+            .and_then(Replica::metadata)
+            .is_some_and(|m| m.state.is_known());
         if own {
             self.with_metadata(|metadata, group, _| metadata.housekeeping(group, true));
         } else if watches || !self.view.state.is_known() {
             let revision = self.followed.revision();
-            if let Some(to) = self.meta_target(self.ticks as u32).filter(|to| *to != self.config.node) {
-                self.send(to, Target::Group(GroupId::META), Lane::Small, Kind::MetaWatch(MetaWatch { revision }));
+            if let Some(to) = self
+                .meta_target(self.ticks as u32)
+                .filter(|to| *to != self.config.node)
+            {
+                self.send(
+                    to,
+                    Target::Group(GroupId::META),
+                    Lane::Small,
+                    Kind::MetaWatch(MetaWatch { revision }),
+                );
             }
         }
-        if !self.registered && !self.registering && (self.view.state.is_known() || !self.config.seeds.is_empty()) {
+        if !self.registered
+            && !self.registering
+            && (self.view.state.is_known() || !self.config.seeds.is_empty())
+        {
             self.registering = true;
-            let (node, incarnation, nonce) = (self.config.node.0, self.config.incarnation, self.config.nonce);
+            let (node, incarnation, nonce) = (
+                self.config.node.0,
+                self.config.incarnation,
+                self.config.nonce,
+            );
             let deadline = self.now.mono_us + 5 * META_ANSWER_US;
-            self.ask_meta(None, Change::Register(Register { node, incarnation, nonce }), deadline);
+            self.ask_meta(
+                None,
+                Change::Register(Register {
+                    node,
+                    incarnation,
+                    nonce,
+                }),
+                deadline,
+            );
         }
     }
 
@@ -313,13 +508,22 @@ impl Shard {
             .filter(|t| matches!(t.state(), TableState::Creating))
             .flat_map(|t| self.view.state.groups_of(t.id))
             .map(|g| g.id)
-            .filter(|id| self.replicas.get(&GroupId(*id)).and_then(Replica::partition).is_some_and(|p| p.is_serving()))
+            .filter(|id| {
+                self.replicas
+                    .get(&GroupId(*id))
+                    .and_then(Replica::partition)
+                    .is_some_and(|p| p.is_serving())
+            })
             .collect();
         self.send_report(leads);
     }
 
     pub(super) fn report_lead(&mut self, id: GroupId) {
-        let making = self.view.group(id).and_then(|g| self.view.state.tables.get(&g.table)).is_some_and(|t| t.state() == TableState::Creating);
+        let making = self
+            .view
+            .group(id)
+            .and_then(|g| self.view.state.tables.get(&g.table))
+            .is_some_and(|t| t.state() == TableState::Creating);
         if making {
             self.send_report(vec![id.0]);
         }
@@ -330,7 +534,12 @@ impl Shard {
             return;
         }
         if let Some(to) = self.meta_target(0) {
-            self.send(to, Target::Group(GroupId::META), Lane::Small, Kind::NodeReport(NodeReport { leads }));
+            self.send(
+                to,
+                Target::Group(GroupId::META),
+                Lane::Small,
+                Kind::NodeReport(NodeReport { leads }),
+            );
         }
     }
 }

@@ -46,7 +46,10 @@ struct Pending {
 #[derive(Debug)]
 pub enum Act {
     Forward(NodeId, Forward),
-    Reply { token: u64, result: Result<Answer, Error> },
+    Reply {
+        token: u64,
+        result: Result<Answer, Error>,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -61,10 +64,28 @@ impl Gateway {
         self.pending.len()
     }
 
-    pub fn start(&mut self, id: RequestId, request: Request, reply_shard: u32, view: &View, now: Now, acts: &mut Vec<Act>) {
-        let Request { token, caller, operation, deadline_us } = request;
+    pub fn start(
+        &mut self,
+        id: RequestId,
+        request: Request,
+        reply_shard: u32,
+        view: &View,
+        now: Now,
+        acts: &mut Vec<Act>,
+    ) {
+        let Request {
+            token,
+            caller,
+            operation,
+            deadline_us,
+        } = request;
         if self.pending.len() >= REQUESTS_MAX {
-            return acts.push(Act::Reply { token, result: Err(Error::Throttled("too many requests are under way on this node".into())) });
+            return acts.push(Act::Reply {
+                token,
+                result: Err(Error::Throttled(
+                    "too many requests are under way on this node".into(),
+                )),
+            });
         }
         let left_ms = deadline_us.saturating_sub(now.mono_us) / 1000;
         let forward = Forward {
@@ -76,12 +97,27 @@ impl Gateway {
             ..Default::default()
         };
         let last = "no leader of the partition answered";
-        self.pending.insert(id, Pending { token, forward, deadline_us, attempts: 0, sent: 0, asked: None, until: 0, uncertain: false, last });
+        self.pending.insert(
+            id,
+            Pending {
+                token,
+                forward,
+                deadline_us,
+                attempts: 0,
+                sent: 0,
+                asked: None,
+                until: 0,
+                uncertain: false,
+                last,
+            },
+        );
         self.attempt(id, view, now, acts);
     }
 
     fn attempt(&mut self, id: RequestId, view: &View, now: Now, acts: &mut Vec<Act>) {
-        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
         if now.mono_us >= pending.deadline_us {
             return self.give_up(id, acts);
         }
@@ -92,9 +128,16 @@ impl Gateway {
             Some(Operation::Page(p)) => (&p.start, p.table, false),
             None => return,
         };
-        let route = if back { view.route_before(row) } else { view.route(row) };
+        let route = if back {
+            view.route_before(row)
+        } else {
+            view.route(row)
+        };
         let Some(route) = route.filter(|r| r.group.table == table) else {
-            if view.state.is_known() && !view.state.tables.contains_key(&table) && !pending.uncertain {
+            if view.state.is_known()
+                && !view.state.tables.contains_key(&table)
+                && !pending.uncertain
+            {
                 return self.end(id, Err(Error::TableNotFound(String::new())), acts);
             }
             pending.last = "the partition is not known here yet";
@@ -115,7 +158,10 @@ impl Gateway {
         pending.forward.attempt = pending.sent;
         pending.sent += 1;
         pending.asked = Some(target);
-        self.timer(id, (now.mono_us + ATTEMPT_US).min(self.pending[&id].deadline_us));
+        self.timer(
+            id,
+            (now.mono_us + ATTEMPT_US).min(self.pending[&id].deadline_us),
+        );
         acts.push(Act::Forward(target, self.pending[&id].forward.clone()));
     }
 
@@ -128,7 +174,9 @@ impl Gateway {
     }
 
     fn later(&mut self, id: RequestId, now: Now) {
-        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
         pending.asked = None;
         let wait = (BACK_OFF_US << pending.attempts.min(4)).min(BACK_OFF_MAX_US);
         pending.attempts += 1;
@@ -136,9 +184,18 @@ impl Gateway {
         self.timer(id, at);
     }
 
-    pub fn on_reply(&mut self, from: NodeId, reply: ForwardReply, view: &View, now: Now, acts: &mut Vec<Act>) {
+    pub fn on_reply(
+        &mut self,
+        from: NodeId,
+        reply: ForwardReply,
+        view: &View,
+        now: Now,
+        acts: &mut Vec<Act>,
+    ) {
         let id = reply.id;
-        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
         if let Some(answer) = reply.answer {
             if let Some(ticket) = view.ticket(GroupId(reply.group)) {
                 if !matches!(answer, Answer::Got(_) | Answer::Paged(_)) {
@@ -149,9 +206,13 @@ impl Gateway {
         }
         let refusal = reply.refusal.and_then(|r| Refusal::try_from(r).ok());
         match refusal {
-            Some(Refusal::ConditionFailed) => self.end(id, Err(Error::ConditionFailed { item: reply.item }), acts),
+            Some(Refusal::ConditionFailed) => {
+                self.end(id, Err(Error::ConditionFailed { item: reply.item }), acts)
+            }
             Some(Refusal::Validation) => self.end(id, Err(Error::Validation(reply.message)), acts),
-            Some(Refusal::Throttled) if !pending.uncertain => self.end(id, Err(Error::Throttled(reply.message)), acts),
+            Some(Refusal::Throttled) if !pending.uncertain => {
+                self.end(id, Err(Error::Throttled(reply.message)), acts)
+            }
             Some(Refusal::Expired) => self.give_up(id, acts),
             _ if pending.asked != Some(from) => {}
             Some(Refusal::NotLeader | Refusal::StaleRoute) => {
@@ -162,7 +223,11 @@ impl Gateway {
                 }
                 pending.last = "the partition has no leader yet";
                 // A new name is worth asking at once, but not for ever.
-                if leader.is_some() && leader != known && leader != Some(from) && pending.attempts < 8 {
+                if leader.is_some()
+                    && leader != known
+                    && leader != Some(from)
+                    && pending.attempts < 8
+                {
                     self.attempt(id, view, now, acts);
                 } else {
                     self.later(id, now);
@@ -181,12 +246,18 @@ impl Gateway {
 
     /// Tries again what has waited long enough. Returns nothing to do for most ticks.
     pub fn on_time(&mut self, view: &View, now: Now, acts: &mut Vec<Act>) {
-        while let Some(&(at, id)) = self.timers.keys().next().filter(|(at, _)| *at <= now.mono_us) {
+        while let Some(&(at, id)) = self
+            .timers
+            .keys()
+            .next()
+            .filter(|(at, _)| *at <= now.mono_us)
+        {
             self.timers.remove(&(at, id));
             if let Some(pending) = self.pending.get_mut(&id) {
                 if pending.asked.take().is_some() {
                     // It was sent and not answered: it may have been proposed, and its leader may be gone.
-                    pending.uncertain |= matches!(pending.forward.operation, Some(Operation::Write(_)));
+                    pending.uncertain |=
+                        matches!(pending.forward.operation, Some(Operation::Write(_)));
                     if let Some(ticket) = view.ticket(GroupId(pending.forward.group)) {
                         ticket.set_leader(None);
                     }
@@ -202,7 +273,9 @@ impl Gateway {
     }
 
     fn give_up(&mut self, id: RequestId, acts: &mut Vec<Act>) {
-        let Some(pending) = self.pending.get(&id) else { return };
+        let Some(pending) = self.pending.get(&id) else {
+            return;
+        };
         let write = matches!(pending.forward.operation, Some(Operation::Write(_)));
         let error = if write && (pending.uncertain || pending.asked.is_some()) {
             Error::OutcomeUnknown("the deadline passed while the write was under way".into())
@@ -215,7 +288,10 @@ impl Gateway {
     fn end(&mut self, id: RequestId, result: Result<Answer, Error>, acts: &mut Vec<Act>) {
         if let Some(pending) = self.pending.remove(&id) {
             self.timers.remove(&(pending.until, id));
-            acts.push(Act::Reply { token: pending.token, result });
+            acts.push(Act::Reply {
+                token: pending.token,
+                result,
+            });
         }
     }
 }

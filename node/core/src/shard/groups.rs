@@ -13,7 +13,9 @@ use crate::consensus::{Group, GroupLog, Work, is_vote};
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::MetaState;
 use crate::mutants::{Mutant, active};
-use crate::partition::command::{Command, Do, Place, Remembered, ReplicaState, content, replica_key};
+use crate::partition::command::{
+    Command, Do, Place, Remembered, ReplicaState, content, replica_key,
+};
 use crate::partition::requests::RequestTable;
 use crate::partition::{Effects, Partition};
 use crate::store::{Batch, Keyspace, LogWrite};
@@ -46,7 +48,14 @@ pub(super) struct Replica {
 
 impl Replica {
     pub fn new(group: Group, machine: Machine) -> Replica {
-        Replica { group, machine, eager: 0, installing: None, was_leader: false, had_lease: false }
+        Replica {
+            group,
+            machine,
+            eager: 0,
+            installing: None,
+            was_leader: false,
+            had_lease: false,
+        }
     }
 
     pub fn state(&self) -> &ReplicaState {
@@ -72,17 +81,41 @@ impl Replica {
 }
 
 impl Shard {
-    pub(super) fn with_partition(&mut self, id: GroupId, act: impl FnOnce(&mut Partition, &mut Group, Now, &mut Effects)) {
-        let mut fx = Effects { next_read: self.next_read, ..Effects::default() };
-        let Some(Replica { group, machine: Machine::Partition(partition), .. }) = self.replicas.get_mut(&id) else { return };
+    pub(super) fn with_partition(
+        &mut self,
+        id: GroupId,
+        act: impl FnOnce(&mut Partition, &mut Group, Now, &mut Effects),
+    ) {
+        let mut fx = Effects {
+            next_read: self.next_read,
+            ..Effects::default()
+        };
+        let Some(Replica {
+            group,
+            machine: Machine::Partition(partition),
+            ..
+        }) = self.replicas.get_mut(&id)
+        else {
+            return;
+        };
         act(partition, group, self.now, &mut fx);
         self.dirty.insert(id);
         self.realise(id, fx);
     }
 
-    pub(super) fn with_metadata(&mut self, act: impl FnOnce(&mut Metadata, &mut Group, &mut Sends)) {
+    pub(super) fn with_metadata(
+        &mut self,
+        act: impl FnOnce(&mut Metadata, &mut Group, &mut Sends),
+    ) {
         let mut sends = Vec::new();
-        let Some(Replica { group, machine: Machine::Metadata(metadata), .. }) = self.replicas.get_mut(&GroupId::META) else { return };
+        let Some(Replica {
+            group,
+            machine: Machine::Metadata(metadata),
+            ..
+        }) = self.replicas.get_mut(&GroupId::META)
+        else {
+            return;
+        };
         act(metadata, group, &mut sends);
         self.dirty.insert(GroupId::META);
         self.send_all(sends);
@@ -97,7 +130,9 @@ impl Shard {
         if !self.takes_part(id) {
             return;
         }
-        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        let Some(replica) = self.replicas.get_mut(&id) else {
+            return;
+        };
         replica.group.tick(self.now);
         if replica.eager > 0 {
             replica.eager -= 1;
@@ -119,7 +154,9 @@ impl Shard {
         if !self.replicas.contains_key(&id) && !self.meet_metadata(&message) {
             return;
         }
-        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        let Some(replica) = self.replicas.get_mut(&id) else {
+            return;
+        };
         if replica.group.replica.0 != message.message.to {
             return;
         }
@@ -127,7 +164,8 @@ impl Shard {
             // Snapshots come in chunks.
             return;
         }
-        self.counts.votes_held += u64::from(is_vote(message.message.get_msg_type()) && replica.group.is_silent(self.now));
+        self.counts.votes_held +=
+            u64::from(is_vote(message.message.get_msg_type()) && replica.group.is_silent(self.now));
         replica.group.step(from, message, self.now);
         self.dirty.insert(id);
     }
@@ -138,34 +176,74 @@ impl Shard {
             return false;
         }
         let replica = ReplicaId(message.message.to);
-        let state = ReplicaState { group: GroupId::META.0, replica: replica.0, ..Default::default() };
+        let state = ReplicaState {
+            group: GroupId::META.0,
+            replica: replica.0,
+            ..Default::default()
+        };
         let orphan = self.orphans.remove(&replica);
         let restarted = orphan.is_some();
         let log = match orphan {
-            Some(log) => GroupLog::new(log.base, log.entries, log.hard_state, state.conf_state(), (0, 0)),
+            Some(log) => GroupLog::new(
+                log.base,
+                log.entries,
+                log.hard_state,
+                state.conf_state(),
+                (0, 0),
+            ),
             None => GroupLog::default(),
         };
         let metadata = Machine::Metadata(Box::new(Metadata::new(state, MetaState::default())));
-        self.add_replica(GroupId::META, replica, log, BTreeMap::new(), restarted, metadata)
+        self.add_replica(
+            GroupId::META,
+            replica,
+            log,
+            BTreeMap::new(),
+            restarted,
+            metadata,
+        )
     }
 
-    pub(super) fn add_replica(&mut self, id: GroupId, replica: ReplicaId, log: GroupLog, places: BTreeMap<ReplicaId, NodeId>, restarted: bool, machine: Machine) -> bool {
-        match Group::new(id, replica, log, places, self.config.seed ^ id.0.rotate_left(17), restarted, self.now) {
+    pub(super) fn add_replica(
+        &mut self,
+        id: GroupId,
+        replica: ReplicaId,
+        log: GroupLog,
+        places: BTreeMap<ReplicaId, NodeId>,
+        restarted: bool,
+        machine: Machine,
+    ) -> bool {
+        match Group::new(
+            id,
+            replica,
+            log,
+            places,
+            self.config.seed ^ id.0.rotate_left(17),
+            restarted,
+            self.now,
+        ) {
             Ok(group) => {
                 self.replicas.insert(id, Replica::new(group, machine));
                 self.dirty.insert(id);
                 true
             }
             Err(error) => {
-                let why = format!("the log of replica {replica} of group {id} can't be used: {error}");
-                self.out.push(Output::Fatal(super::Fatal::Inconsistent(why)));
+                let why =
+                    format!("the log of replica {replica} of group {id} can't be used: {error}");
+                self.out
+                    .push(Output::Fatal(super::Fatal::Inconsistent(why)));
                 false
             }
         }
     }
 
     /// A new partition has a replica here: its log begins with its state, the same on all of its replicas.
-    pub(super) fn create_replica(&mut self, record: &crate::meta::records::Group, replica: ReplicaId, consumers: Vec<String>) {
+    pub(super) fn create_replica(
+        &mut self,
+        record: &crate::meta::records::Group,
+        replica: ReplicaId,
+        consumers: Vec<String>,
+    ) {
         let genesis = ReplicaState {
             group: record.id,
             table: record.table,
@@ -173,18 +251,47 @@ impl Shard {
             end: record.end.clone(),
             range_version: record.range_version,
             member_version: record.member_version,
-            places: record.members.iter().map(|m| Place { replica: m.replica, node: m.node }).collect(),
+            places: record
+                .members
+                .iter()
+                .map(|m| Place {
+                    replica: m.replica,
+                    node: m.node,
+                })
+                .collect(),
             voters: record.members.iter().map(|m| m.replica).collect(),
             consumers,
             ..Default::default()
         };
-        let command = Command { term: 1, range_version: record.range_version, what: Some(Do::Genesis(genesis)), ..Default::default() };
-        let entry = Entry { index: 1, term: 1, data: command.encode_entry(), ..Default::default() };
-        let hard_state = raft::eraftpb::HardState { term: 1, commit: 1, ..Default::default() };
-        self.writes.push(LogWrite { replica, entries: vec![entry.clone()], hard_state: Some(hard_state.clone()), ..Default::default() });
+        let command = Command {
+            term: 1,
+            range_version: record.range_version,
+            what: Some(Do::Genesis(genesis)),
+            ..Default::default()
+        };
+        let entry = Entry {
+            index: 1,
+            term: 1,
+            data: command.encode_entry(),
+            ..Default::default()
+        };
+        let hard_state = raft::eraftpb::HardState {
+            term: 1,
+            commit: 1,
+            ..Default::default()
+        };
+        self.writes.push(LogWrite {
+            replica,
+            entries: vec![entry.clone()],
+            hard_state: Some(hard_state.clone()),
+            ..Default::default()
+        });
         self.sync = true;
         if self.begin_from_genesis(replica, vec![entry], hard_state, false) {
-            let first = record.members.first().is_some_and(|m| m.replica == replica.0);
+            let first = record
+                .members
+                .first()
+                .is_some_and(|m| m.replica == replica.0);
             if let Some(created) = self.replicas.get_mut(&record.group()).filter(|_| first) {
                 created.eager = EAGER_TICKS;
                 created.group.campaign();
@@ -193,27 +300,56 @@ impl Shard {
     }
 
     /// Starts a replica from a log whose first entry is its state.
-    pub(super) fn begin_from_genesis(&mut self, replica: ReplicaId, entries: Vec<Entry>, hard_state: raft::eraftpb::HardState, restarted: bool) -> bool {
+    pub(super) fn begin_from_genesis(
+        &mut self,
+        replica: ReplicaId,
+        entries: Vec<Entry>,
+        hard_state: raft::eraftpb::HardState,
+        restarted: bool,
+    ) -> bool {
         let first = entries.first().and_then(|e| Command::decode_entry(&e.data));
-        let Some(Command { what: Some(Do::Genesis(mut state)), .. }) = first else { return false };
+        let Some(Command {
+            what: Some(Do::Genesis(mut state)),
+            ..
+        }) = first
+        else {
+            return false;
+        };
         state.replica = replica.0;
         (state.applied_index, state.applied_term) = (1, 1);
-        let places = state.places.iter().map(|p| (ReplicaId(p.replica), NodeId(p.node))).collect();
+        let places = state
+            .places
+            .iter()
+            .map(|p| (ReplicaId(p.replica), NodeId(p.node)))
+            .collect();
         let log = GroupLog::new((0, 0), entries, hard_state, state.conf_state(), (1, 1));
         let id = state.group();
-        self.add_replica(id, replica, log, places, restarted, Machine::Partition(Box::new(Partition::new(state))))
+        self.add_replica(
+            id,
+            replica,
+            log,
+            places,
+            restarted,
+            Machine::Partition(Box::new(Partition::new(state))),
+        )
     }
 
     /// A replica's group is gone for good: so are its log and its data.
     pub(super) fn destroy_replica(&mut self, id: GroupId) {
-        let Some(replica) = self.replicas.remove(&id) else { return };
+        let Some(replica) = self.replicas.remove(&id) else {
+            return;
+        };
         let mut batch = Batch::default();
         for range in content(replica.state()) {
             batch.delete_range(range);
         }
         batch.delete(Keyspace::State, replica_key(id, replica.group.replica));
         self.out.push(Output::Write(batch));
-        self.writes.push(LogWrite { replica: replica.group.replica, remove: true, ..Default::default() });
+        self.writes.push(LogWrite {
+            replica: replica.group.replica,
+            remove: true,
+            ..Default::default()
+        });
         if let Some(ticket) = self.view.ticket(id) {
             ticket.turn();
             ticket.set_heard(0);
@@ -227,7 +363,9 @@ impl Shard {
     /// Takes what a group has to do until there is nothing left.
     pub(super) fn drive(&mut self, id: GroupId) {
         while let Some(replica) = self.replicas.get_mut(&id) {
-            let Some(work) = replica.group.ready(self.append + 1) else { break };
+            let Some(work) = replica.group.ready(self.append + 1) else {
+                break;
+            };
             self.work(id, work);
         }
         self.with_partition_if(id);
@@ -236,8 +374,18 @@ impl Shard {
 
     /// Lets a partition ask for confirmations and serve what had to wait; its effects may make the group dirty again.
     fn with_partition_if(&mut self, id: GroupId) {
-        let Some(Replica { group, machine: Machine::Partition(partition), .. }) = self.replicas.get_mut(&id) else { return };
-        let mut fx = Effects { next_read: self.next_read, ..Effects::default() };
+        let Some(Replica {
+            group,
+            machine: Machine::Partition(partition),
+            ..
+        }) = self.replicas.get_mut(&id)
+        else {
+            return;
+        };
+        let mut fx = Effects {
+            next_read: self.next_read,
+            ..Effects::default()
+        };
         let before = fx.next_read;
         partition.confirm(group, self.now, &mut fx);
         self.counts.read_indexes += fx.next_read - before;
@@ -255,29 +403,52 @@ impl Shard {
     }
 
     fn work(&mut self, id: GroupId, work: Work) {
-        let Work { messages, entries, hard_state, sync, committed, snapshot, reads, turned } = work;
+        let Work {
+            messages,
+            entries,
+            hard_state,
+            sync,
+            committed,
+            snapshot,
+            reads,
+            turned,
+        } = work;
         if turned {
             self.on_turn(id);
         }
         self.send_raft(id, messages);
-        let Some(replica) = self.replicas.get(&id) else { return };
+        let Some(replica) = self.replicas.get(&id) else {
+            return;
+        };
         let name = replica.group.replica;
         if snapshot.is_some() {
             self.install(id, hard_state);
         } else if !entries.is_empty() || hard_state.is_some() {
-            self.writes.push(LogWrite { replica: name, entries, hard_state, ..Default::default() });
+            self.writes.push(LogWrite {
+                replica: name,
+                entries,
+                hard_state,
+                ..Default::default()
+            });
             self.sync |= sync;
         }
         self.apply(id, &committed);
         for (context, index) in reads {
-            self.with_partition(id, |partition, _, _, fx| partition.on_confirmed(context, index, fx));
+            self.with_partition(id, |partition, _, _, fx| {
+                partition.on_confirmed(context, index, fx)
+            });
         }
     }
 
     fn on_turn(&mut self, id: GroupId) {
-        let mut fx = Effects { next_read: self.next_read, ..Effects::default() };
+        let mut fx = Effects {
+            next_read: self.next_read,
+            ..Effects::default()
+        };
         let mut sends = Vec::new();
-        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        let Some(replica) = self.replicas.get_mut(&id) else {
+            return;
+        };
         let leads = replica.group.is_leader();
         if leads && !replica.was_leader {
             self.counts.elections += 1;
@@ -305,11 +476,16 @@ impl Shard {
             return;
         }
         self.counts.applied += committed.len() as u64;
-        let mut fx = Effects { next_read: self.next_read, ..Effects::default() };
+        let mut fx = Effects {
+            next_read: self.next_read,
+            ..Effects::default()
+        };
         let mut sends = Vec::new();
         let mut changed = false;
         let mut began = false;
-        let Some(Replica { group, machine, .. }) = self.replicas.get_mut(&id) else { return };
+        let Some(Replica { group, machine, .. }) = self.replicas.get_mut(&id) else {
+            return;
+        };
         match machine {
             Machine::Partition(partition) => {
                 let served = partition.is_serving();
@@ -319,7 +495,9 @@ impl Shard {
                 self.counts.duplicate_requests += partition.duplicates - before.1;
                 began = partition.is_serving() && !served;
             }
-            Machine::Metadata(metadata) => changed = metadata.apply(group, committed, &mut fx.batch, self.now, &mut sends),
+            Machine::Metadata(metadata) => {
+                changed = metadata.apply(group, committed, &mut fx.batch, self.now, &mut sends)
+            }
         }
         self.realise(id, fx);
         self.send_all(sends);
@@ -338,7 +516,9 @@ impl Shard {
     pub(super) fn on_appended(&mut self, number: u64) {
         let ids: Vec<GroupId> = self.replicas.keys().copied().collect();
         for id in ids {
-            let Some(replica) = self.replicas.get_mut(&id) else { continue };
+            let Some(replica) = self.replicas.get_mut(&id) else {
+                continue;
+            };
             if !replica.group.has_unsynced(number) {
                 continue;
             }
@@ -351,18 +531,29 @@ impl Shard {
     fn send_raft(&mut self, id: GroupId, messages: Vec<Message>) {
         let now = self.now;
         for message in messages {
-            let Some(replica) = self.replicas.get(&id) else { return };
-            let Some(to) = replica.group.node_of(&message) else { continue };
+            let Some(replica) = self.replicas.get(&id) else {
+                return;
+            };
+            let Some(to) = replica.group.node_of(&message) else {
+                continue;
+            };
             if message.get_msg_type() == MessageType::MsgSnapshot {
                 self.send_snapshot(id, message, to);
                 continue;
             }
             let (sent_at, echo) = replica.group.stamps(&message, now);
-            let frame = self.frames.entry(to).or_insert_with(|| RaftFrame::new(now.wall_ms));
+            let frame = self
+                .frames
+                .entry(to)
+                .or_insert_with(|| RaftFrame::new(now.wall_ms));
             frame.push(id, sent_at, echo, &message);
             if frame.len() >= RAFT_FRAME_BYTES {
                 if let Some(full) = self.frames.remove(&to) {
-                    self.out.push(Output::Send { to, lane: Lane::Small, frame: full.finish() });
+                    self.out.push(Output::Send {
+                        to,
+                        lane: Lane::Small,
+                        frame: full.finish(),
+                    });
                 }
             }
         }
@@ -370,12 +561,26 @@ impl Shard {
 
     /// Publishes what readers outside the shard may rely on.
     fn publish_ticket(&mut self, id: GroupId) {
-        let Some(replica) = self.replicas.get_mut(&id) else { return };
-        let Some(partition) = replica.partition() else { return };
-        let Some(ticket) = self.view.ticket(id) else { return };
-        let until = if partition.is_serving() || active(Mutant::EvaluatesBeforeOwnTerm) { replica.group.lease_until() } else { 0 };
+        let Some(replica) = self.replicas.get_mut(&id) else {
+            return;
+        };
+        let Some(partition) = replica.partition() else {
+            return;
+        };
+        let Some(ticket) = self.view.ticket(id) else {
+            return;
+        };
+        let until = if partition.is_serving() || active(Mutant::EvaluatesBeforeOwnTerm) {
+            replica.group.lease_until()
+        } else {
+            0
+        };
         ticket.set_lease(until);
-        ticket.set_heard(if replica.group.is_initialised() { replica.group.heard_at(self.now) } else { 0 });
+        ticket.set_heard(if replica.group.is_initialised() {
+            replica.group.heard_at(self.now)
+        } else {
+            0
+        });
         let held = until > self.now.mono_us;
         if replica.had_lease && !held {
             self.counts.expired_leases += 1;
@@ -385,30 +590,50 @@ impl Shard {
 
     pub(super) fn truncate(&mut self, id: GroupId, durable: u64) {
         let limit = self.flush_limit();
-        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        let Some(replica) = self.replicas.get_mut(&id) else {
+            return;
+        };
         let log = replica.group.log();
-        let needed = replica.group.matched_by_all().unwrap_or_else(|| log.last().saturating_sub(LOG_KEPT));
+        let needed = replica
+            .group
+            .matched_by_all()
+            .unwrap_or_else(|| log.last().saturating_sub(LOG_KEPT));
         // Past a slow follower once this log alone takes half of what makes the shard flush; the follower gets a snapshot.
-        let target = if log.bytes() > limit / 2 || active(Mutant::TruncatesAboveFlushed) { durable } else { durable.min(needed) };
-        if target <= log.base().0 + LOG_KEPT && !(self.config.flush_log_bytes > 0 && target > log.base().0) {
+        let target = if log.bytes() > limit / 2 || active(Mutant::TruncatesAboveFlushed) {
+            durable
+        } else {
+            durable.min(needed)
+        };
+        if target <= log.base().0 + LOG_KEPT
+            && !(self.config.flush_log_bytes > 0 && target > log.base().0)
+        {
             return;
         }
         let name = replica.group.replica;
         if let Some(truncated) = replica.group.log_mut().truncate(target) {
             self.counts.truncations += 1;
-            self.writes.push(LogWrite { replica: name, truncate: Some(truncated), ..Default::default() });
+            self.writes.push(LogWrite {
+                replica: name,
+                truncate: Some(truncated),
+                ..Default::default()
+            });
         }
     }
 
     // ---- snapshots ----
 
     fn send_snapshot(&mut self, id: GroupId, message: Message, to: NodeId) {
-        let Some(replica) = self.replicas.get(&id) else { return };
+        let Some(replica) = self.replicas.get(&id) else {
+            return;
+        };
         let target = ReplicaId(message.to);
         let state = replica.state().clone();
         self.counts.snapshots_sent += 1;
         let origin = self.origin();
-        if !self.senders.begin(message, to, &state, origin, self.now, &mut self.out) {
+        if !self
+            .senders
+            .begin(message, to, &state, origin, self.now, &mut self.out)
+        {
             if let Some(replica) = self.replicas.get_mut(&id) {
                 replica.group.snapshot_failed(target);
             }
@@ -420,38 +645,76 @@ impl Shard {
         u64::from(self.config.shard) << 24 | self.config.incarnation & 0xff_ffff
     }
 
-    pub(super) fn on_piece(&mut self, transfer: u64, pairs: Vec<(Keyspace, bytes::Bytes, bytes::Bytes)>, done: bool) {
-        let current = self.senders.group_of(transfer).and_then(|g| self.replicas.get(&g)).map_or((0, 0), |r| (r.state().applied_index, r.state().applied_term));
-        let sent = self.senders.on_piece(transfer, pairs, done, current, self.config.shard, self.now);
+    pub(super) fn on_piece(
+        &mut self,
+        transfer: u64,
+        pairs: Vec<(Keyspace, bytes::Bytes, bytes::Bytes)>,
+        done: bool,
+    ) {
+        let current = self
+            .senders
+            .group_of(transfer)
+            .and_then(|g| self.replicas.get(&g))
+            .map_or((0, 0), |r| {
+                (r.state().applied_index, r.state().applied_term)
+            });
+        let sent =
+            self.senders
+                .on_piece(transfer, pairs, done, current, self.config.shard, self.now);
         self.on_sent(sent);
     }
 
     pub(super) fn on_chunk(&mut self, from: NodeId, chunk: SnapshotChunk) {
         let id = GroupId(chunk.group);
         let (shard, to) = (chunk.reply_shard, ReplicaId(chunk.to));
-        let mine = self.replicas.get(&id).is_some_and(|r| r.group.replica == to && !r.group.is_installing());
+        let mine = self
+            .replicas
+            .get(&id)
+            .is_some_and(|r| r.group.replica == to && !r.group.is_installing());
         if !mine || !self.takes_part(id) {
             return;
         }
         let origin = self.origin();
-        match self.receivers.on_chunk(from, chunk, origin, self.now, &mut self.out) {
+        match self
+            .receivers
+            .on_chunk(from, chunk, origin, self.now, &mut self.out)
+        {
             Received::Staged(ack, message) => {
-                self.send(from, Target::Shard(shard), Lane::Small, Kind::SnapshotAck(ack));
+                self.send(
+                    from,
+                    Target::Shard(shard),
+                    Lane::Small,
+                    Kind::SnapshotAck(ack),
+                );
                 if let Some(message) = message {
-                    let raft = RaftMessage { group: id, sent_at: 0, echo: 0, message };
+                    let raft = RaftMessage {
+                        group: id,
+                        sent_at: 0,
+                        echo: 0,
+                        message,
+                    };
                     if let Some(replica) = self.replicas.get_mut(&id) {
                         replica.group.step(from, raft, self.now);
                         self.drive(id);
                     }
                     // Not taken by raft: it knew all that already.
-                    if !self.replicas.get(&id).is_some_and(|r| r.group.is_installing()) {
+                    if !self
+                        .replicas
+                        .get(&id)
+                        .is_some_and(|r| r.group.is_installing())
+                    {
                         self.receivers.forget(id, &mut self.out);
                     }
                 }
             }
             Received::Refused(ack) => {
                 self.receivers.forget(id, &mut self.out);
-                self.send(from, Target::Shard(shard), Lane::Small, Kind::SnapshotAck(ack));
+                self.send(
+                    from,
+                    Target::Shard(shard),
+                    Lane::Small,
+                    Kind::SnapshotAck(ack),
+                );
             }
             Received::Ignored => {}
         }
@@ -459,20 +722,44 @@ impl Shard {
 
     /// Raft takes the snapshot: what was staged replaces what is here.
     fn install(&mut self, id: GroupId, hard_state: Option<raft::eraftpb::HardState>) {
-        let Some(received) = self.receivers.take(id) else { return };
-        let Some(replica) = self.replicas.get_mut(&id) else { return };
-        let Some(mut state) = received.state else { return };
+        let Some(received) = self.receivers.take(id) else {
+            return;
+        };
+        let Some(replica) = self.replicas.get_mut(&id) else {
+            return;
+        };
+        let Some(mut state) = received.state else {
+            return;
+        };
         let name = replica.group.replica;
         state.replica = name.0;
         let mut clear = content(&state);
         if replica.state().applied_index > 0 {
-            clear.extend(content(replica.state()).into_iter().filter(|range| !clear.contains(range)).collect::<Vec<_>>());
+            clear.extend(
+                content(replica.state())
+                    .into_iter()
+                    .filter(|range| !clear.contains(range))
+                    .collect::<Vec<_>>(),
+            );
         }
         let mut batch = Batch::default();
-        batch.put(Keyspace::State, replica_key(id, name), state.encode_to_vec());
+        batch.put(
+            Keyspace::State,
+            replica_key(id, name),
+            state.encode_to_vec(),
+        );
         let at = (state.applied_index, state.applied_term);
-        replica.installing = Some(LogWrite { replica: name, reset: Some(at), hard_state, ..Default::default() });
-        let places = state.places.iter().map(|p| (ReplicaId(p.replica), NodeId(p.node))).collect();
+        replica.installing = Some(LogWrite {
+            replica: name,
+            reset: Some(at),
+            hard_state,
+            ..Default::default()
+        });
+        let places = state
+            .places
+            .iter()
+            .map(|p| (ReplicaId(p.replica), NodeId(p.node)))
+            .collect();
         replica.group.set_members(places);
         replica.group.applied_by_snapshot(at.0, at.1);
         match &mut replica.machine {
@@ -482,12 +769,21 @@ impl Shard {
         if let Some(ticket) = self.view.ticket(id) {
             ticket.turn();
         }
-        self.out.push(Output::Install { group: id, stage: received.stage, clear, batch });
+        self.out.push(Output::Install {
+            group: id,
+            stage: received.stage,
+            clear,
+            batch,
+        });
     }
 
     pub(super) fn on_installed(&mut self, id: GroupId) {
-        let Some(replica) = self.replicas.get_mut(&id) else { return };
-        let Some(write) = replica.installing.take() else { return };
+        let Some(replica) = self.replicas.get_mut(&id) else {
+            return;
+        };
+        let Some(write) = replica.installing.take() else {
+            return;
+        };
         self.counts.snapshots_installed += 1;
         replica.group.installed(self.append + 1);
         self.writes.push(write);
@@ -502,7 +798,9 @@ impl Shard {
     pub(super) fn hand_over(&mut self) {
         let ids: Vec<GroupId> = self.replicas.keys().copied().collect();
         for id in ids {
-            let Some(replica) = self.replicas.get_mut(&id) else { continue };
+            let Some(replica) = self.replicas.get_mut(&id) else {
+                continue;
+            };
             if let Some(to) = replica.group.best_successor() {
                 replica.group.transfer(to);
                 self.dirty.insert(id);

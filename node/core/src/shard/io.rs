@@ -29,7 +29,9 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetaError {
     /// Nobody could be asked in time; it may have happened all the same if it was sent at all.
-    #[error("the cluster's metadata can't be changed now: no majority of its voters answered in time")]
+    #[error(
+        "the cluster's metadata can't be changed now: no majority of its voters answered in time"
+    )]
     Unavailable,
 }
 
@@ -42,17 +44,29 @@ pub enum Input {
     Frame(NodeId, Bytes),
     Request(Request),
     /// A change of the metadata; to the first shard only.
-    Meta { token: u64, change: Change, deadline_us: u64 },
+    Meta {
+        token: u64,
+        change: Change,
+        deadline_us: u64,
+    },
     /// Every append up to this number is on stable storage.
     Appended(u64),
     /// A read has ended.
-    Read { id: u64, group: GroupId, result: ReadResult },
+    Read {
+        id: u64,
+        group: GroupId,
+        result: ReadResult,
+    },
     /// The flush of this number has ended.
     Flushed(u64),
     /// More disk space would be given back after a flush.
     WantFlush,
     /// A piece of an open snapshot; `done` with the last one.
-    SnapshotPiece { transfer: u64, pairs: Vec<(Keyspace, Bytes, Bytes)>, done: bool },
+    SnapshotPiece {
+        transfer: u64,
+        pairs: Vec<(Keyspace, Bytes, Bytes)>,
+        done: bool,
+    },
     /// A snapshot is installed, durably.
     Installed(GroupId),
     /// A new picture of the metadata, from the first shard.
@@ -90,24 +104,57 @@ pub enum Fatal {
 /// What a shard wants done.
 #[derive(Debug)]
 pub enum Output {
-    Send { to: NodeId, lane: Lane, frame: Bytes },
+    Send {
+        to: NodeId,
+        lane: Lane,
+        frame: Bytes,
+    },
     /// Append to the log; when it and all before it are synced: [`Input::Appended`].
-    Append { number: u64, writes: Vec<LogWrite>, sync: bool },
+    Append {
+        number: u64,
+        writes: Vec<LogWrite>,
+        sync: bool,
+    },
     /// Apply to the engine.
     Write(Batch),
     /// Read the engine. `raw` wants the record of a row as it is.
-    Read { id: u64, group: GroupId, operation: api::Operation, raw: bool },
-    Reply { token: u64, result: Result<api::Answer, api::Error> },
-    MetaReply { token: u64, result: Result<Outcome, MetaError> },
+    Read {
+        id: u64,
+        group: GroupId,
+        operation: api::Operation,
+        raw: bool,
+    },
+    Reply {
+        token: u64,
+        result: Result<api::Answer, api::Error>,
+    },
+    MetaReply {
+        token: u64,
+        result: Result<Outcome, MetaError>,
+    },
     Flush(u64),
     /// Keep the engine as it is now for a transfer of these ranges.
-    OpenSnapshot { transfer: u64, ranges: Vec<KeyRange> },
+    OpenSnapshot {
+        transfer: u64,
+        ranges: Vec<KeyRange>,
+    },
     /// Read on from where the last piece ended.
-    ReadSnapshot { transfer: u64, max_bytes: usize },
+    ReadSnapshot {
+        transfer: u64,
+        max_bytes: usize,
+    },
     CloseSnapshot(u64),
-    Stage { stage: u64, pairs: Vec<(Keyspace, Bytes, Bytes)> },
+    Stage {
+        stage: u64,
+        pairs: Vec<(Keyspace, Bytes, Bytes)>,
+    },
     Unstage(u64),
-    Install { group: GroupId, stage: u64, clear: Vec<KeyRange>, batch: Batch },
+    Install {
+        group: GroupId,
+        stage: u64,
+        clear: Vec<KeyRange>,
+        batch: Batch,
+    },
     /// A new picture of the metadata, for all shards and the front ends.
     View(Arc<View>),
     Fatal(Fatal),

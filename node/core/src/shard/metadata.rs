@@ -64,7 +64,13 @@ impl Metadata {
         }
     }
 
-    pub fn on_request(&mut self, group: &mut Group, request: MetaRequest, to: ReplyTo, sends: &mut Sends) {
+    pub fn on_request(
+        &mut self,
+        group: &mut Group,
+        request: MetaRequest,
+        to: ReplyTo,
+        sends: &mut Sends,
+    ) {
         let leader = group.leader().map_or(0, |(_, n)| n.0);
         if !group.may_propose() {
             return sends.push((to, refused(request.id, MetaRefusal::NotLeader, leader)));
@@ -91,23 +97,40 @@ impl Metadata {
         self.watchers.clear();
         self.led.clear();
         let leader = group.leader().map_or(0, |(_, n)| n.0);
-        let proposed = std::mem::take(&mut self.proposed).into_values().map(|(id, to, _)| (id, to));
-        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(request, to)| (request.id, to));
+        let proposed = std::mem::take(&mut self.proposed)
+            .into_values()
+            .map(|(id, to, _)| (id, to));
+        let waiting = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|(request, to)| (request.id, to));
         for (id, to) in proposed.chain(waiting) {
             sends.push((to, refused(id, MetaRefusal::NotLeader, leader)));
         }
     }
 
     /// Applies committed entries; returns whether the state changed.
-    pub fn apply(&mut self, group: &mut Group, entries: &[Entry], batch: &mut Batch, now: Now, sends: &mut Sends) -> bool {
-        let Some(last) = entries.last() else { return false };
+    pub fn apply(
+        &mut self,
+        group: &mut Group,
+        entries: &[Entry],
+        batch: &mut Batch,
+        now: Now,
+        sends: &mut Sends,
+    ) -> bool {
+        let Some(last) = entries.last() else {
+            return false;
+        };
         let before = self.state.revision();
         for entry in entries {
             self.apply_entry(entry, batch, sends);
             self.replica.applied_index = entry.index;
             self.replica.applied_term = entry.term;
         }
-        batch.put(Keyspace::State, replica_key(GroupId::META, ReplicaId(self.replica.replica)), self.replica.encode_to_vec());
+        batch.put(
+            Keyspace::State,
+            replica_key(GroupId::META, ReplicaId(self.replica.replica)),
+            self.replica.encode_to_vec(),
+        );
         group.applied(last.index, last.term);
         if group.is_leader() && last.term == group.term() && !self.serving {
             self.serving = true;
@@ -127,7 +150,14 @@ impl Metadata {
             return;
         }
         let proposed = self.proposed.remove(&entry.index);
-        let Some(Command { what: Some(Do::Meta(request)), term, .. }) = Command::decode_entry(&entry.data) else { return };
+        let Some(Command {
+            what: Some(Do::Meta(request)),
+            term,
+            ..
+        }) = Command::decode_entry(&entry.data)
+        else {
+            return;
+        };
         let outcome = if term == entry.term {
             let (outcome, rows) = self.state.apply(&request);
             for row in &rows {
@@ -145,7 +175,13 @@ impl Metadata {
         };
         if let Some((id, to, proposed_term)) = proposed {
             let reply = match outcome {
-                Some(outcome) if proposed_term == entry.term && id == request.id => Kind::MetaReply(MetaReply { id, outcome, leader: 0 }),
+                Some(outcome) if proposed_term == entry.term && id == request.id => {
+                    Kind::MetaReply(MetaReply {
+                        id,
+                        outcome,
+                        leader: 0,
+                    })
+                }
                 _ => refused(id, MetaRefusal::NotLeader, 0),
             };
             sends.push((to, reply));
@@ -153,14 +189,29 @@ impl Metadata {
     }
 
     /// Someone asks for changes. Any replica that knows the state answers; the leader goes on telling.
-    pub fn on_watch(&mut self, group: &Group, from: NodeId, shard: u32, revision: u64, now: Now, sends: &mut Sends) {
+    pub fn on_watch(
+        &mut self,
+        group: &Group,
+        from: NodeId,
+        shard: u32,
+        revision: u64,
+        now: Now,
+        sends: &mut Sends,
+    ) {
         if !self.state.is_known() {
             return;
         }
         let leader = group.leader().map_or(0, |(_, n)| n.0);
         let events = self.history.since(revision, &self.state, leader);
         if self.serving {
-            self.watchers.insert(from, Watcher { shard, revision: events.revision, until: now.mono_us + WATCH_US });
+            self.watchers.insert(
+                from,
+                Watcher {
+                    shard,
+                    revision: events.revision,
+                    until: now.mono_us + WATCH_US,
+                },
+            );
         }
         sends.push((ReplyTo { node: from, shard }, Kind::MetaEvents(events)));
     }
@@ -171,7 +222,13 @@ impl Metadata {
         for (node, watcher) in &mut self.watchers {
             let events: MetaEvents = self.history.since(watcher.revision, &self.state, leader);
             watcher.revision = events.revision;
-            sends.push((ReplyTo { node: *node, shard: watcher.shard }, Kind::MetaEvents(events)));
+            sends.push((
+                ReplyTo {
+                    node: *node,
+                    shard: watcher.shard,
+                },
+                Kind::MetaEvents(events),
+            ));
         }
     }
 
@@ -192,7 +249,12 @@ impl Metadata {
         let mut changes = Vec::new();
         for table in self.state.tables.values() {
             match table.state() {
-                TableState::Creating if self.state.groups_of(table.id).all(|g| self.led.contains(&g.id)) => {
+                TableState::Creating
+                    if self
+                        .state
+                        .groups_of(table.id)
+                        .all(|g| self.led.contains(&g.id)) =>
+                {
                     changes.push(Change::TableReady(table.id));
                 }
                 TableState::Deleting if drop_tables => changes.push(Change::DropTable(table.id)),
@@ -205,9 +267,19 @@ impl Metadata {
             self.own_requests += 1;
             // Unique over leaders, since a term has one.
             let number = group.term() << 32 | self.own_requests & 0xffff_ffff;
-            let id = RequestId { origin: OWN_ORIGIN, number };
+            let id = RequestId {
+                origin: OWN_ORIGIN,
+                number,
+            };
             // Not proposed now: the next round sees the same need.
-            let _ = propose(group, MetaRequest { id, change: Some(change), ..Default::default() });
+            let _ = propose(
+                group,
+                MetaRequest {
+                    id,
+                    change: Some(change),
+                    ..Default::default()
+                },
+            );
         }
     }
 
@@ -220,10 +292,21 @@ impl Metadata {
 }
 
 fn refused(id: RequestId, refusal: MetaRefusal, leader: u64) -> Kind {
-    Kind::MetaReply(MetaReply { id, outcome: Outcome { refusal: refusal as i32, ..Default::default() }, leader })
+    Kind::MetaReply(MetaReply {
+        id,
+        outcome: Outcome {
+            refusal: refusal as i32,
+            ..Default::default()
+        },
+        leader,
+    })
 }
 
 fn propose(group: &mut Group, request: MetaRequest) -> Option<(u64, u64)> {
-    let command = Command { term: group.term(), what: Some(Do::Meta(request)), ..Default::default() };
+    let command = Command {
+        term: group.term(),
+        what: Some(Do::Meta(request)),
+        ..Default::default()
+    };
     group.propose(command.encode_entry())
 }

@@ -33,7 +33,9 @@ use crate::partition::command::ReplicaState;
 use crate::partition::{Effect, Effects, Mood, ReplyTo};
 use crate::store::{LogWrite, RecoveredLog};
 use crate::time::{CLOCK_AHEAD_MS, Now, TICK_US};
-use crate::wire::{self, Forward, ForwardReply, Frame, Kind, RaftFrame, Refusal, RequestId, Target, shard_of};
+use crate::wire::{
+    self, Forward, ForwardReply, Frame, Kind, RaftFrame, Refusal, RequestId, Target, shard_of,
+};
 
 /// Bytes of log in memory after which the engine is flushed, so that it can be truncated.
 const FLUSH_LOG_BYTES: usize = 32 << 20;
@@ -156,12 +158,20 @@ impl Shard {
         }
         self.maybe_flush();
         for (to, frame) in std::mem::take(&mut self.frames) {
-            self.out.push(Output::Send { to, lane: Lane::Small, frame: frame.finish() });
+            self.out.push(Output::Send {
+                to,
+                lane: Lane::Small,
+                frame: frame.finish(),
+            });
         }
         if !self.writes.is_empty() {
             self.append += 1;
             let writes = std::mem::take(&mut self.writes);
-            self.out.push(Output::Append { number: self.append, writes, sync: std::mem::take(&mut self.sync) });
+            self.out.push(Output::Append {
+                number: self.append,
+                writes,
+                sync: std::mem::take(&mut self.sync),
+            });
         }
         std::mem::take(&mut self.out)
     }
@@ -169,7 +179,9 @@ impl Shard {
     /// Monotonic µs by which a step is wanted even if nothing happens.
     pub fn next_time(&self) -> u64 {
         let tick = self.last_tick + TICK_US;
-        self.gateway.next_time().map_or(tick, |at| at.max(self.now.mono_us + GATEWAY_STEP_US / 10).min(tick))
+        self.gateway.next_time().map_or(tick, |at| {
+            at.max(self.now.mono_us + GATEWAY_STEP_US / 10).min(tick)
+        })
     }
 
     pub fn view(&self) -> &Arc<View> {
@@ -183,7 +195,11 @@ impl Shard {
 
     /// Partitions here: (replicas, those that this node leads, those without a known leader).
     pub fn census(&self) -> (u64, u64, u64) {
-        let partitions = || self.replicas.values().filter(|r| r.group.id != GroupId::META);
+        let partitions = || {
+            self.replicas
+                .values()
+                .filter(|r| r.group.id != GroupId::META)
+        };
         let led = partitions().filter(|r| r.group.is_leader()).count();
         let leaderless = partitions().filter(|r| r.group.leader().is_none()).count();
         (partitions().count() as u64, led as u64, leaderless as u64)
@@ -191,7 +207,10 @@ impl Shard {
 
     /// Groups that this node leads and that others could lead.
     pub fn led_with_others(&self) -> u64 {
-        self.replicas.values().filter(|r| r.group.is_leader() && r.group.voters().len() > 1).count() as u64
+        self.replicas
+            .values()
+            .filter(|r| r.group.is_leader() && r.group.voters().len() > 1)
+            .count() as u64
     }
 
     /// The consensus state and what is applied, for invariants.
@@ -202,15 +221,30 @@ impl Shard {
     /// Bytes and counts that are bounded: (log bytes, requests remembered, requests under way).
     pub fn memory(&self) -> (usize, usize, usize) {
         let log = self.replicas.values().map(|r| r.group.log().bytes()).sum();
-        let remembered = self.replicas.values().filter_map(Replica::partition).map(|p| p.requests.len()).sum();
-        let load: usize = self.replicas.values().filter_map(Replica::partition).map(|p| p.load()).sum();
+        let remembered = self
+            .replicas
+            .values()
+            .filter_map(Replica::partition)
+            .map(|p| p.requests.len())
+            .sum();
+        let load: usize = self
+            .replicas
+            .values()
+            .filter_map(Replica::partition)
+            .map(|p| p.load())
+            .sum();
         (log, remembered, load + self.gateway.len())
     }
 
     /// Hands one group's leadership to another replica (tests and balance).
     pub fn transfer(&mut self, group: GroupId, to: NodeId) {
         if let Some(replica) = self.replicas.get_mut(&group) {
-            let target = replica.group.members().iter().find(|(_, node)| **node == to).map(|(id, _)| *id);
+            let target = replica
+                .group
+                .members()
+                .iter()
+                .find(|(_, node)| **node == to)
+                .map(|(id, _)| *id);
             if let Some(target) = target {
                 replica.group.transfer(target);
                 self.dirty.insert(group);
@@ -225,17 +259,34 @@ impl Shard {
             Input::Request(request) => {
                 let id = self.request_id();
                 let mut acts = Vec::new();
-                self.gateway.start(id, request, self.config.shard, &self.view, self.now, &mut acts);
+                self.gateway.start(
+                    id,
+                    request,
+                    self.config.shard,
+                    &self.view,
+                    self.now,
+                    &mut acts,
+                );
                 self.perform(acts);
             }
-            Input::Meta { token, change, deadline_us } => self.ask_meta(Some(token), change, deadline_us),
+            Input::Meta {
+                token,
+                change,
+                deadline_us,
+            } => self.ask_meta(Some(token), change, deadline_us),
             Input::Appended(number) => self.on_appended(number),
             Input::Read { id, group, result } => {
-                self.with_partition(group, |partition, group, now, fx| partition.on_read(group, id, result, now, fx));
+                self.with_partition(group, |partition, group, now, fx| {
+                    partition.on_read(group, id, result, now, fx)
+                });
             }
             Input::Flushed(number) => self.on_flushed(number),
             Input::WantFlush => self.want_flush = true,
-            Input::SnapshotPiece { transfer, pairs, done } => self.on_piece(transfer, pairs, done),
+            Input::SnapshotPiece {
+                transfer,
+                pairs,
+                done,
+            } => self.on_piece(transfer, pairs, done),
             Input::Installed(group) => self.on_installed(group),
             Input::View(view) => self.on_view(view),
             Input::RefuseWrites(refuse) => self.mood.refuse_writes = refuse,
@@ -291,7 +342,8 @@ impl Shard {
         if from == self.config.node || wall_ms == 0 {
             return;
         }
-        self.clocks.insert(from, wall_ms as i64 - self.now.wall_ms as i64);
+        self.clocks
+            .insert(from, wall_ms as i64 - self.now.wall_ms as i64);
         let mut offsets: Vec<i64> = self.clocks.values().copied().chain([0]).collect();
         offsets.sort_unstable();
         self.mood.clock_ahead = offsets[offsets.len() / 2] < -(CLOCK_AHEAD_MS as i64);
@@ -302,7 +354,8 @@ impl Shard {
             Kind::Forward(forward) => self.on_forward(from, forward),
             Kind::ForwardReply(reply) => {
                 let mut acts = Vec::new();
-                self.gateway.on_reply(from, reply, &self.view, self.now, &mut acts);
+                self.gateway
+                    .on_reply(from, reply, &self.view, self.now, &mut acts);
                 self.perform(acts);
             }
             Kind::SnapshotChunk(chunk) => self.on_chunk(from, chunk),
@@ -311,13 +364,18 @@ impl Shard {
                 self.on_sent(sent);
             }
             Kind::MetaRequest(request) => {
-                let to = ReplyTo { node: from, shard: request.reply_shard };
+                let to = ReplyTo {
+                    node: from,
+                    shard: request.reply_shard,
+                };
                 self.on_meta_request(request, to);
             }
             Kind::MetaReply(reply) => self.on_meta_reply(reply),
             Kind::MetaWatch(watch) => {
                 let now = self.now;
-                self.with_metadata(|metadata, group, sends| metadata.on_watch(group, from, 0, watch.revision, now, sends));
+                self.with_metadata(|metadata, group, sends| {
+                    metadata.on_watch(group, from, 0, watch.revision, now, sends)
+                });
             }
             Kind::MetaEvents(events) => self.on_meta_events(events),
             Kind::NodeReport(report) => {
@@ -333,8 +391,16 @@ impl Shard {
 
     fn request_id(&mut self) -> RequestId {
         self.next_request += 1;
-        let Config { node, shard, incarnation, .. } = self.config;
-        RequestId { origin: node.0 << 40 | u64::from(shard & 0xff) << 32 | incarnation & 0xffff_ffff, number: self.next_request }
+        let Config {
+            node,
+            shard,
+            incarnation,
+            ..
+        } = self.config;
+        RequestId {
+            origin: node.0 << 40 | u64::from(shard & 0xff) << 32 | incarnation & 0xffff_ffff,
+            number: self.next_request,
+        }
     }
 
     fn perform(&mut self, acts: Vec<Act>) {
@@ -350,20 +416,49 @@ impl Shard {
     }
 
     fn on_forward(&mut self, from: NodeId, forward: Forward) {
-        let to = ReplyTo { node: from, shard: forward.reply_shard };
+        let to = ReplyTo {
+            node: from,
+            shard: forward.reply_shard,
+        };
         let group = GroupId(forward.group);
-        let known = self.replicas.get(&group).is_some_and(|r| r.partition().is_some());
+        let known = self
+            .replicas
+            .get(&group)
+            .is_some_and(|r| r.partition().is_some());
         if !known || !self.registered {
-            let reply = ForwardReply { id: forward.id, group: group.0, refusal: Some(Refusal::NotLeader as i32), ..Default::default() };
-            return self.send(to.node, Target::Shard(to.shard), Lane::Small, Kind::ForwardReply(reply));
+            let reply = ForwardReply {
+                id: forward.id,
+                group: group.0,
+                refusal: Some(Refusal::NotLeader as i32),
+                ..Default::default()
+            };
+            return self.send(
+                to.node,
+                Target::Shard(to.shard),
+                Lane::Small,
+                Kind::ForwardReply(reply),
+            );
         }
         if crate::time::Hybrid(forward.deadline).wall_ms() > self.now.wall_ms + DEADLINE_MAX_MS {
             let message = "the clock of the node that forwarded this is far ahead".to_owned();
-            let reply = ForwardReply { id: forward.id, group: group.0, refusal: Some(Refusal::Throttled as i32), message, ..Default::default() };
-            return self.send(to.node, Target::Shard(to.shard), Lane::Small, Kind::ForwardReply(reply));
+            let reply = ForwardReply {
+                id: forward.id,
+                group: group.0,
+                refusal: Some(Refusal::Throttled as i32),
+                message,
+                ..Default::default()
+            };
+            return self.send(
+                to.node,
+                Target::Shard(to.shard),
+                Lane::Small,
+                Kind::ForwardReply(reply),
+            );
         }
         let mood = self.mood;
-        self.with_partition(group, |partition, group, now, fx| partition.on_request(group, forward, to, mood, now, fx));
+        self.with_partition(group, |partition, group, now, fx| {
+            partition.on_request(group, forward, to, mood, now, fx)
+        });
     }
 
     /// Sends to a shard of a node, which may be this one.
@@ -371,7 +466,11 @@ impl Shard {
         if to == self.config.node && target.is_for(self.config.shard, self.config.shards) {
             self.local.push_back(kind);
         } else {
-            self.out.push(Output::Send { to, lane, frame: wire::encode(target, self.now.wall_ms, kind) });
+            self.out.push(Output::Send {
+                to,
+                lane,
+                frame: wire::encode(target, self.now.wall_ms, kind),
+            });
         }
     }
 
@@ -389,14 +488,28 @@ impl Shard {
         for effect in fx.list {
             match effect {
                 Effect::Read { id, operation } => {
-                    let raw = self.replicas.get(&group).and_then(Replica::partition).is_some_and(|p| p.wants_record(id));
-                    self.out.push(Output::Read { id, group, operation, raw });
+                    let raw = self
+                        .replicas
+                        .get(&group)
+                        .and_then(Replica::partition)
+                        .is_some_and(|p| p.wants_record(id));
+                    self.out.push(Output::Read {
+                        id,
+                        group,
+                        operation,
+                        raw,
+                    });
                 }
                 Effect::Reply(to, reply) => {
                     if reply.refusal == Some(Refusal::StaleRoute as i32) {
                         self.counts.stale_routes += 1;
                     }
-                    self.send(to.node, Target::Shard(to.shard), Lane::Small, Kind::ForwardReply(reply));
+                    self.send(
+                        to.node,
+                        Target::Shard(to.shard),
+                        Lane::Small,
+                        Kind::ForwardReply(reply),
+                    );
                 }
             }
         }
@@ -409,7 +522,12 @@ impl Shard {
     fn on_sent(&mut self, sent: impl IntoIterator<Item = Sent>) {
         for sent in sent {
             match sent {
-                Sent::Chunk(to, chunk) => self.send(to, Target::Group(GroupId(chunk.group)), Lane::Bulk, Kind::SnapshotChunk(chunk)),
+                Sent::Chunk(to, chunk) => self.send(
+                    to,
+                    Target::Group(GroupId(chunk.group)),
+                    Lane::Bulk,
+                    Kind::SnapshotChunk(chunk),
+                ),
                 Sent::Failed(group, to) => {
                     if let Some(replica) = self.replicas.get_mut(&group) {
                         replica.group.snapshot_failed(to);
@@ -434,14 +552,22 @@ impl Shard {
         self.want_flush = false;
         self.flush += 1;
         self.flushed_at = self.now.mono_us;
-        let applied = self.replicas.iter().map(|(id, r)| (*id, r.state().applied_index)).collect();
+        let applied = self
+            .replicas
+            .iter()
+            .map(|(id, r)| (*id, r.state().applied_index))
+            .collect();
         self.flushing = Some((self.flush, applied));
         self.out.push(Output::Flush(self.flush));
     }
 
     /// Bytes of log at which the engine is flushed.
     fn flush_limit(&self) -> usize {
-        if self.config.flush_log_bytes > 0 { self.config.flush_log_bytes } else { FLUSH_LOG_BYTES }
+        if self.config.flush_log_bytes > 0 {
+            self.config.flush_log_bytes
+        } else {
+            FLUSH_LOG_BYTES
+        }
     }
 
     fn log_bytes(&self) -> usize {
@@ -450,7 +576,9 @@ impl Shard {
     }
 
     fn on_flushed(&mut self, number: u64) {
-        let Some((_, applied)) = self.flushing.take_if(|(running, _)| *running == number) else { return };
+        let Some((_, applied)) = self.flushing.take_if(|(running, _)| *running == number) else {
+            return;
+        };
         self.counts.flushes += 1;
         for (group, index) in applied {
             self.truncate(group, index);

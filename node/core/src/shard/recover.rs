@@ -73,22 +73,43 @@ impl Shard {
     }
 
     /// Starts a shard from what is on the disk. All shards of a node get all logs, and take their own.
-    pub fn start(config: Config, store: &dyn Reader, logs: &[RecoveredLog], now: Now) -> Result<Shard, Error> {
+    pub fn start(
+        config: Config,
+        store: &dyn Reader,
+        logs: &[RecoveredLog],
+        now: Now,
+    ) -> Result<Shard, Error> {
         let mut shard = Shard::empty(config, now);
         let mut states = read_states(store)?;
         for log in logs {
             let state = states.remove(&log.replica);
-            let genesis = || log.entries.first().filter(|e| e.index == 1).and_then(|e| Command::decode_entry(&e.data));
+            let genesis = || {
+                log.entries
+                    .first()
+                    .filter(|e| e.index == 1)
+                    .and_then(|e| Command::decode_entry(&e.data))
+            };
             let group = match (&state, genesis()) {
                 (Some(state), _) => Some(state.group()),
-                (None, Some(Command { what: Some(Do::Genesis(genesis)), .. })) => Some(genesis.group()),
+                (
+                    None,
+                    Some(Command {
+                        what: Some(Do::Genesis(genesis)),
+                        ..
+                    }),
+                ) => Some(genesis.group()),
                 (None, _) => None,
             };
             match (group, state) {
                 (Some(group), _) if !shard.owns(group) => {}
                 (Some(_), Some(state)) => shard.resume(state, log, store)?,
                 (Some(_), None) => {
-                    shard.begin_from_genesis(log.replica, log.entries.clone(), log.hard_state.clone(), true);
+                    shard.begin_from_genesis(
+                        log.replica,
+                        log.entries.clone(),
+                        log.hard_state.clone(),
+                        true,
+                    );
                 }
                 (None, _) => drop(shard.orphans.insert(log.replica, log.clone())),
             }
@@ -99,9 +120,20 @@ impl Shard {
             }
             if state.group() == GroupId::META && state.applied_index == 1 {
                 // Bootstrap was cut off between the state and the log: the log never existed, so nothing was promised.
-                let write = LogWrite { replica: ReplicaId(state.replica), reset: Some((1, 1)), ..Default::default() };
-                let hard_state = raft::eraftpb::HardState { term: 1, commit: 1, ..Default::default() };
-                shard.writes.push(LogWrite { hard_state: Some(hard_state), ..write });
+                let write = LogWrite {
+                    replica: ReplicaId(state.replica),
+                    reset: Some((1, 1)),
+                    ..Default::default()
+                };
+                let hard_state = raft::eraftpb::HardState {
+                    term: 1,
+                    commit: 1,
+                    ..Default::default()
+                };
+                shard.writes.push(LogWrite {
+                    hard_state: Some(hard_state),
+                    ..write
+                });
                 shard.sync = true;
                 let metadata = metadata_of(&rows(store, &content(&state))?);
                 shard.begin_metadata(state, metadata, false);
@@ -111,8 +143,12 @@ impl Shard {
         }
         shard.publish_own_metadata();
         // A lone voter need not wait for anyone.
-        let lone: Vec<GroupId> =
-            shard.replicas.iter().filter(|(_, r)| r.group.voters() == [r.group.replica.0]).map(|(id, _)| *id).collect();
+        let lone: Vec<GroupId> = shard
+            .replicas
+            .iter()
+            .filter(|(_, r)| r.group.voters() == [r.group.replica.0])
+            .map(|(id, _)| *id)
+            .collect();
         for id in lone {
             if let Some(replica) = shard.replicas.get_mut(&id) {
                 replica.group.campaign();
@@ -126,34 +162,69 @@ impl Shard {
     }
 
     /// A replica with state in the engine and a log.
-    fn resume(&mut self, state: ReplicaState, recovered: &RecoveredLog, store: &dyn Reader) -> Result<(), Error> {
+    fn resume(
+        &mut self,
+        state: ReplicaState,
+        recovered: &RecoveredLog,
+        store: &dyn Reader,
+    ) -> Result<(), Error> {
         let applied = (state.applied_index, state.applied_term);
-        let RecoveredLog { replica, hard_state, base, entries } = recovered.clone();
-        let term_of = |index: u64| if index == base.0 { Some(base.1) } else { entries.iter().find(|e| e.index == index).map(|e| e.term) };
+        let RecoveredLog {
+            replica,
+            hard_state,
+            base,
+            entries,
+        } = recovered.clone();
+        let term_of = |index: u64| {
+            if index == base.0 {
+                Some(base.1)
+            } else {
+                entries.iter().find(|e| e.index == index).map(|e| e.term)
+            }
+        };
         let last = base.0 + entries.len() as u64;
         let mut hard_state = hard_state;
-        let log = if applied.0 > last || applied.0 >= base.0 && term_of(applied.0) != Some(applied.1) {
-            // The engine holds a snapshot whose log was not begun anew before the crash.
-            hard_state.commit = applied.0;
-            hard_state.term = hard_state.term.max(applied.1);
-            self.writes.push(LogWrite { replica, reset: Some(applied), hard_state: Some(hard_state.clone()), ..Default::default() });
-            self.sync = true;
-            GroupLog::new(applied, Vec::new(), hard_state, state.conf_state(), applied)
-        } else if applied.0 < base.0 {
-            let why = format!("the log of group {} begins at {}, but the engine has applied only up to {}", state.group, base.0 + 1, applied.0);
-            self.out.push(super::Output::Fatal(super::Fatal::Inconsistent(why)));
-            return Ok(());
-        } else {
-            hard_state.commit = hard_state.commit.clamp(applied.0, last);
-            GroupLog::new(base, entries, hard_state, state.conf_state(), applied)
-        };
+        let log =
+            if applied.0 > last || applied.0 >= base.0 && term_of(applied.0) != Some(applied.1) {
+                // The engine holds a snapshot whose log was not begun anew before the crash.
+                hard_state.commit = applied.0;
+                hard_state.term = hard_state.term.max(applied.1);
+                self.writes.push(LogWrite {
+                    replica,
+                    reset: Some(applied),
+                    hard_state: Some(hard_state.clone()),
+                    ..Default::default()
+                });
+                self.sync = true;
+                GroupLog::new(applied, Vec::new(), hard_state, state.conf_state(), applied)
+            } else if applied.0 < base.0 {
+                let why = format!(
+                    "the log of group {} begins at {}, but the engine has applied only up to {}",
+                    state.group,
+                    base.0 + 1,
+                    applied.0
+                );
+                self.out
+                    .push(super::Output::Fatal(super::Fatal::Inconsistent(why)));
+                return Ok(());
+            } else {
+                hard_state.commit = hard_state.commit.clamp(applied.0, last);
+                GroupLog::new(base, entries, hard_state, state.conf_state(), applied)
+            };
         let id = state.group();
-        let places = state.places.iter().map(|p| (ReplicaId(p.replica), NodeId(p.node))).collect();
+        let places = state
+            .places
+            .iter()
+            .map(|p| (ReplicaId(p.replica), NodeId(p.node)))
+            .collect();
         let machine = if id == GroupId::META {
             let metadata = metadata_of(&rows(store, &content(&state))?);
             Machine::Metadata(Box::new(Metadata::new(state, metadata)))
         } else {
-            let ranges: Vec<KeyRange> = content(&state).into_iter().filter(|r| r.keyspace == Keyspace::State).collect();
+            let ranges: Vec<KeyRange> = content(&state)
+                .into_iter()
+                .filter(|r| r.keyspace == Keyspace::State)
+                .collect();
             let requests = requests_of(&rows(store, &ranges)?);
             let mut partition = Partition::new(state);
             partition.requests = requests;
@@ -166,19 +237,27 @@ impl Shard {
 
 /// The states of all replicas in the engine.
 fn read_states(store: &dyn Reader) -> Result<BTreeMap<ReplicaId, ReplicaState>, Error> {
-    let range = KeyRange { keyspace: Keyspace::State, start: Bytes::from_static(b"r"), end: Bytes::from_static(b"s") };
+    let range = KeyRange {
+        keyspace: Keyspace::State,
+        start: Bytes::from_static(b"r"),
+        end: Bytes::from_static(b"s"),
+    };
     let mut states = BTreeMap::new();
     let mut bad = None;
-    store.scan(&range, false, &mut |_, value| match ReplicaState::decode(value) {
-        Ok(state) => {
-            states.insert(ReplicaId(state.replica), state);
-            true
-        }
-        Err(error) => {
-            bad = Some(error);
-            false
-        }
-    })?;
+    store.scan(
+        &range,
+        false,
+        &mut |_, value| match ReplicaState::decode(value) {
+            Ok(state) => {
+                states.insert(ReplicaId(state.replica), state);
+                true
+            }
+            Err(error) => {
+                bad = Some(error);
+                false
+            }
+        },
+    )?;
     bad.map_or(Ok(states), |error| Err(error.into()))
 }
 
@@ -186,7 +265,11 @@ fn rows(store: &dyn Reader, ranges: &[KeyRange]) -> Result<Vec<(Keyspace, Bytes,
     let mut out = Vec::new();
     for range in ranges {
         store.scan(range, false, &mut |key, value| {
-            out.push((range.keyspace, Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+            out.push((
+                range.keyspace,
+                Bytes::copy_from_slice(key),
+                Bytes::copy_from_slice(value),
+            ));
             true
         })?;
     }

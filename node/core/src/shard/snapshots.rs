@@ -66,9 +66,21 @@ impl Senders {
     }
 
     /// Begins a transfer of the state as it is at this point of the outputs; false if there are too many.
-    pub fn begin(&mut self, mut message: eraftpb::Message, to: NodeId, state: &ReplicaState, origin: u64, now: Now, out: &mut Vec<Output>) -> bool {
+    pub fn begin(
+        &mut self,
+        mut message: eraftpb::Message,
+        to: NodeId,
+        state: &ReplicaState,
+        origin: u64,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> bool {
         let replica = ReplicaId(message.to);
-        if self.sending.values().any(|s| s.group == state.group() && s.to.0 == replica) {
+        if self
+            .sending
+            .values()
+            .any(|s| s.group == state.group() && s.to.0 == replica)
+        {
             return true;
         }
         if self.sending.len() >= TRANSFERS_MAX {
@@ -79,8 +91,14 @@ impl Senders {
         metadata.set_conf_state(state.conf_state());
         self.next += 1;
         let transfer = origin << 32 | self.next;
-        out.push(Output::OpenSnapshot { transfer, ranges: content(state) });
-        out.push(Output::ReadSnapshot { transfer, max_bytes: CHUNK_BYTES });
+        out.push(Output::OpenSnapshot {
+            transfer,
+            ranges: content(state),
+        });
+        out.push(Output::ReadSnapshot {
+            transfer,
+            max_bytes: CHUNK_BYTES,
+        });
         let sending = Sending {
             group: state.group(),
             to: (replica, to),
@@ -97,10 +115,32 @@ impl Senders {
     }
 
     /// A piece was read; `current` is the group's applied (index, term) by now.
-    pub fn on_piece(&mut self, transfer: u64, pairs: Vec<(Keyspace, Bytes, Bytes)>, done: bool, current: (u64, u64), reply_shard: u32, now: Now) -> Option<Sent> {
+    pub fn on_piece(
+        &mut self,
+        transfer: u64,
+        pairs: Vec<(Keyspace, Bytes, Bytes)>,
+        done: bool,
+        current: (u64, u64),
+        reply_shard: u32,
+        now: Now,
+    ) -> Option<Sent> {
         let sending = self.sending.get_mut(&transfer)?;
-        let mut chunk = SnapshotChunk { group: sending.group.0, transfer, to: sending.to.0.0, number: sending.next, reply_shard, ..Default::default() };
-        chunk.pairs = pairs.into_iter().map(|(keyspace, key, value)| Pair { keyspace: keyspace_number(keyspace), key, value }).collect();
+        let mut chunk = SnapshotChunk {
+            group: sending.group.0,
+            transfer,
+            to: sending.to.0.0,
+            number: sending.next,
+            reply_shard,
+            ..Default::default()
+        };
+        chunk.pairs = pairs
+            .into_iter()
+            .map(|(keyspace, key, value)| Pair {
+                keyspace: keyspace_number(keyspace),
+                key,
+                value,
+            })
+            .collect();
         if done {
             if active(Mutant::SnapshotIndexApartFromData) {
                 let metadata = sending.message.mut_snapshot().mut_metadata();
@@ -131,7 +171,10 @@ impl Senders {
         }
         sending.next = ack.next;
         sending.chunk = None;
-        out.push(Output::ReadSnapshot { transfer: ack.transfer, max_bytes: CHUNK_BYTES });
+        out.push(Output::ReadSnapshot {
+            transfer: ack.transfer,
+            max_bytes: CHUNK_BYTES,
+        });
         None
     }
 
@@ -142,13 +185,22 @@ impl Senders {
     }
 
     /// Sends again what got no answer, gives up what has none for long, or whose group this node leads no longer.
-    pub fn tick(&mut self, leads: impl Fn(GroupId) -> bool, now: Now, out: &mut Vec<Output>) -> Vec<Sent> {
+    pub fn tick(
+        &mut self,
+        leads: impl Fn(GroupId) -> bool,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Vec<Sent> {
         let mut sent = Vec::new();
         let mut ended = Vec::new();
         for (transfer, sending) in &mut self.sending {
             if now.mono_us > sending.heard_at + GIVE_UP_US || !leads(sending.group) {
                 ended.push(*transfer);
-            } else if let Some(chunk) = sending.chunk.as_ref().filter(|_| now.mono_us > sending.sent_at + RESEND_US) {
+            } else if let Some(chunk) = sending
+                .chunk
+                .as_ref()
+                .filter(|_| now.mono_us > sending.sent_at + RESEND_US)
+            {
                 sending.sent_at = now.mono_us;
                 sent.push(Sent::Chunk(sending.to.1, chunk.clone()));
             }
@@ -190,10 +242,25 @@ pub enum Received {
 }
 
 impl Receivers {
-    pub fn on_chunk(&mut self, from: NodeId, chunk: SnapshotChunk, origin: u64, now: Now, out: &mut Vec<Output>) -> Received {
+    pub fn on_chunk(
+        &mut self,
+        from: NodeId,
+        chunk: SnapshotChunk,
+        origin: u64,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Received {
         let group = GroupId(chunk.group);
-        let ack = |next, refused| SnapshotAck { group: chunk.group, transfer: chunk.transfer, next, refused };
-        let known = self.receiving.get(&group).is_some_and(|r| r.transfer == chunk.transfer && r.from == from);
+        let ack = |next, refused| SnapshotAck {
+            group: chunk.group,
+            transfer: chunk.transfer,
+            next,
+            refused,
+        };
+        let known = self
+            .receiving
+            .get(&group)
+            .is_some_and(|r| r.transfer == chunk.transfer && r.from == from);
         if !known {
             if chunk.number != 0 || self.receiving.len() >= TRANSFERS_MAX {
                 return Received::Refused(ack(0, true));
@@ -201,30 +268,56 @@ impl Receivers {
             self.forget(group, out);
             self.next_stage += 1;
             let stage = origin << 32 | self.next_stage;
-            let fresh = Receiving { transfer: chunk.transfer, from, next: 0, stage, heard_at: now.mono_us, kept: Vec::new(), state: None };
+            let fresh = Receiving {
+                transfer: chunk.transfer,
+                from,
+                next: 0,
+                stage,
+                heard_at: now.mono_us,
+                kept: Vec::new(),
+                state: None,
+            };
             self.receiving.insert(group, fresh);
         }
-        let Some(receiving) = self.receiving.get_mut(&group) else { return Received::Ignored };
+        let Some(receiving) = self.receiving.get_mut(&group) else {
+            return Received::Ignored;
+        };
         if chunk.number != receiving.next {
             // Known already, or its turn has not come.
-            return if chunk.number < receiving.next { Received::Staged(ack(chunk.number + 1, false), None) } else { Received::Ignored };
+            return if chunk.number < receiving.next {
+                Received::Staged(ack(chunk.number + 1, false), None)
+            } else {
+                Received::Ignored
+            };
         }
         receiving.heard_at = now.mono_us;
         receiving.next += 1;
         let next = receiving.next;
         let mut pairs = Vec::with_capacity(chunk.pairs.len());
         for pair in &chunk.pairs {
-            let Some(keyspace) = keyspace_of(pair.keyspace) else { return Received::Refused(ack(0, true)) };
+            let Some(keyspace) = keyspace_of(pair.keyspace) else {
+                return Received::Refused(ack(0, true));
+            };
             if matches!(keyspace, Keyspace::State | Keyspace::Meta) {
-                receiving.kept.push((keyspace, pair.key.clone(), pair.value.clone()));
+                receiving
+                    .kept
+                    .push((keyspace, pair.key.clone(), pair.value.clone()));
             }
             pairs.push((keyspace, pair.key.clone(), pair.value.clone()));
         }
         if !pairs.is_empty() {
-            out.push(Output::Stage { stage: receiving.stage, pairs });
+            out.push(Output::Stage {
+                stage: receiving.stage,
+                pairs,
+            });
         }
-        let Some(bytes) = &chunk.message else { return Received::Staged(ack(next, false), None) };
-        let state = chunk.state.as_ref().and_then(|s| <ReplicaState as prost::Message>::decode(s.clone()).ok());
+        let Some(bytes) = &chunk.message else {
+            return Received::Staged(ack(next, false), None);
+        };
+        let state = chunk
+            .state
+            .as_ref()
+            .and_then(|s| <ReplicaState as prost::Message>::decode(s.clone()).ok());
         let message = eraftpb::Message::parse_from_carllerche_bytes(bytes).ok();
         match (state, message) {
             (Some(state), Some(message)) => {
@@ -247,7 +340,12 @@ impl Receivers {
     }
 
     pub fn tick(&mut self, now: Now, out: &mut Vec<Output>) {
-        let late: Vec<GroupId> = self.receiving.iter().filter(|(_, r)| now.mono_us > r.heard_at + GIVE_UP_US).map(|(g, _)| *g).collect();
+        let late: Vec<GroupId> = self
+            .receiving
+            .iter()
+            .filter(|(_, r)| now.mono_us > r.heard_at + GIVE_UP_US)
+            .map(|(g, _)| *g)
+            .collect();
         for group in late {
             self.forget(group, out);
         }

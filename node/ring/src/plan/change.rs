@@ -36,10 +36,17 @@ impl Change {
     }
 
     fn line(&mut self, node: u32) -> &mut Line {
-        let index = self.lines.iter().position(|line| line.node == node).unwrap_or_else(|| {
-            self.lines.push(Line { node, ..Line::default() });
-            self.lines.len() - 1
-        });
+        let index = self
+            .lines
+            .iter()
+            .position(|line| line.node == node)
+            .unwrap_or_else(|| {
+                self.lines.push(Line {
+                    node,
+                    ..Line::default()
+                });
+                self.lines.len() - 1
+            });
         &mut self.lines[index]
     }
 
@@ -64,7 +71,13 @@ impl Change {
     }
 
     /// The length within `[low, high]` that brings the layout nearest to `targets`, where a unit of it costs `price`.
-    pub fn optimum(&self, layout: &Layout, targets: &[Amount], (low, high): (f64, f64), price: f64) -> Optimum {
+    pub fn optimum(
+        &self,
+        layout: &Layout,
+        targets: &[Amount],
+        (low, high): (f64, f64),
+        price: f64,
+    ) -> Optimum {
         let (mut constant, mut linear, mut square) = (0.0, price, 0.0);
         let mut add = |is: f64, target: f64, fixed: f64, slope: f64, weight: f64| {
             let error = is - target;
@@ -75,11 +88,24 @@ impl Change {
         for Line { node, fixed, slope } in &self.lines {
             let (is, target) = (layout.amounts[*node as usize], targets[*node as usize]);
             add(is.load, target.load, fixed.load, slope.load, 1.0);
-            add(is.share, target.share, fixed.share, slope.share, SHARE_WEIGHT);
+            add(
+                is.share,
+                target.share,
+                fixed.share,
+                slope.share,
+                SHARE_WEIGHT,
+            );
         }
-        let best = if square > 0.0 { -linear / (2.0 * square) } else { low };
+        let best = if square > 0.0 {
+            -linear / (2.0 * square)
+        } else {
+            low
+        };
         let length = best.clamp(low, high);
-        Optimum { length, gain: -(constant + linear * length + square * length * length) }
+        Optimum {
+            length,
+            gain: -(constant + linear * length + square * length * length),
+        }
     }
 
     /// Books the change at that length.
@@ -94,5 +120,7 @@ impl Change {
 
 /// The nodes of `a` that are not in `b`.
 fn difference<'a>(a: &'a [u32], b: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
-    a.iter().copied().filter(move |node| *node != super::layout::NOBODY && !b.contains(node))
+    a.iter()
+        .copied()
+        .filter(move |node| *node != super::layout::NOBODY && !b.contains(node))
 }

@@ -16,20 +16,33 @@ const HEIRS_MAX: usize = 8;
 const PRICE: f64 = 0.2;
 
 /// Lets nodes that lack load take over some of the `freed` tokens, up to `tokens_max` tokens a node.
-pub(crate) fn hand_over(layout: &mut Layout, freed: &[Token], budget: &Budget<'_>, tokens_max: &[usize], rounds: usize) {
+pub(crate) fn hand_over(
+    layout: &mut Layout,
+    freed: &[Token],
+    budget: &Budget<'_>,
+    tokens_max: &[usize],
+    rounds: usize,
+) {
     let mut freed = freed.to_vec();
     let mut moved = budget.reference.moved(layout);
     for round in 0..rounds {
         let heirs = heirs(layout, tokens_max);
-        let mut offers: Vec<Offer> =
-            freed.iter().flat_map(|&token| heirs.iter().map(move |&node| (token, node))).filter_map(|(token, node)| {
-                weigh(layout, budget, token, node)
-            }).collect();
-        offers.sort_by(|a, b| b.gain.total_cmp(&a.gain).then((a.token, a.node).cmp(&(b.token, b.node))));
+        let mut offers: Vec<Offer> = freed
+            .iter()
+            .flat_map(|&token| heirs.iter().map(move |&node| (token, node)))
+            .filter_map(|(token, node)| weigh(layout, budget, token, node))
+            .collect();
+        offers.sort_by(|a, b| {
+            b.gain
+                .total_cmp(&a.gain)
+                .then((a.token, a.node).cmp(&(b.token, b.node)))
+        });
         let wanted = freed.len().div_ceil(rounds - round);
         let (mut taken, mut arcs) = (Vec::new(), Vec::new());
         for offer in offers {
-            let is_near = arcs.iter().any(|&arc: &usize| arc.abs_diff(offer.arc) <= 2 * layout.replicas);
+            let is_near = arcs
+                .iter()
+                .any(|&arc: &usize| arc.abs_diff(offer.arc) <= 2 * layout.replicas);
             if taken.len() == wanted || is_near || moved + offer.moves > budget.moved_max {
                 continue;
             }
@@ -58,11 +71,20 @@ struct Offer {
 /// The nodes that lack most, relative to their targets, and may have another token.
 fn heirs(layout: &Layout, tokens_max: &[usize]) -> Vec<u32> {
     let mut counts = vec![0; layout.topology.nodes()];
-    layout.owners.as_slice().iter().for_each(|&node| counts[node as usize] += 1);
-    let filled = layout.amounts.iter().zip(&layout.targets).map(|(is, target)| is.load / target.load);
-    let mut heirs: Vec<(f64, u32)> = filled.zip(0..).filter(|&(filled, node)| {
-        filled < 1.0 && counts[node as usize] < tokens_max[node as usize]
-    }).collect();
+    layout
+        .owners
+        .as_slice()
+        .iter()
+        .for_each(|&node| counts[node as usize] += 1);
+    let filled = layout
+        .amounts
+        .iter()
+        .zip(&layout.targets)
+        .map(|(is, target)| is.load / target.load);
+    let mut heirs: Vec<(f64, u32)> = filled
+        .zip(0..)
+        .filter(|&(filled, node)| filled < 1.0 && counts[node as usize] < tokens_max[node as usize])
+        .collect();
     heirs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     heirs.truncate(HEIRS_MAX);
     heirs.into_iter().map(|(_, node)| node).collect()
@@ -76,9 +98,24 @@ fn weigh(layout: &Layout, budget: &Budget<'_>, token: Token, node: u32) -> Optio
     collect(layout, node, arc, &mut change);
     let mut moves = 0.0;
     for_affected(layout, node, arc, |affected, list| {
-        let (end, length) = if affected == arc { (token, length) } else { (layout.tokens[affected], layout.length(affected)) };
-        moves += budget.reference.moves(end, length, layout.list(affected), list);
+        let (end, length) = if affected == arc {
+            (token, length)
+        } else {
+            (layout.tokens[affected], layout.length(affected))
+        };
+        moves += budget
+            .reference
+            .moves(end, length, layout.list(affected), list);
     });
-    let gain = change.optimum(layout, &layout.targets, (length, length), 0.0).gain - PRICE * moves.max(0.0);
-    (gain > 0.0).then_some(Offer { token, node, arc, gain, moves })
+    let gain = change
+        .optimum(layout, &layout.targets, (length, length), 0.0)
+        .gain
+        - PRICE * moves.max(0.0);
+    (gain > 0.0).then_some(Offer {
+        token,
+        node,
+        arc,
+        gain,
+        moves,
+    })
 }

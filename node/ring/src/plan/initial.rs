@@ -12,7 +12,8 @@ use crate::{NodeSpec, Token, Zone};
 pub(crate) fn order(nodes: &[NodeSpec], counts: &[usize]) -> Vec<(Token, u32)> {
     let mut zones: BTreeMap<&Zone, Vec<(u64, u32)>> = BTreeMap::new();
     for ((node, &count), index) in nodes.iter().zip(counts).zip(0..) {
-        let stretches = (0..count as u64).map(|stretch| (jittered(node.id.0, stretch, count as u64), index));
+        let stretches =
+            (0..count as u64).map(|stretch| (jittered(node.id.0, stretch, count as u64), index));
         zones.entry(&node.zone).or_default().extend(stretches);
     }
     let mut order: Vec<(u128, usize, u32)> = Vec::new();
@@ -20,11 +21,20 @@ pub(crate) fn order(nodes: &[NodeSpec], counts: &[usize]) -> Vec<(Token, u32)> {
         tokens.sort_unstable();
         let count = tokens.len() as u128;
         let at = |index: usize| (2 * index as u128 + 1) * u128::from(u64::MAX) / (2 * count);
-        order.extend(tokens.iter().enumerate().map(|(index, &(_, node))| (at(index), zone, node)));
+        order.extend(
+            tokens
+                .iter()
+                .enumerate()
+                .map(|(index, &(_, node))| (at(index), zone, node)),
+        );
     }
     order.sort_unstable();
     let positions = Token::evenly_spaced(u32::try_from(order.len()).unwrap_or(u32::MAX));
-    positions.into_iter().zip(order).map(|(position, (_, _, node))| (position, node)).collect()
+    positions
+        .into_iter()
+        .zip(order)
+        .map(|(position, (_, _, node))| (position, node))
+        .collect()
 }
 
 /// A place within the given one of `count` stretches of `0..2^64`.

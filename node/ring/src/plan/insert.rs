@@ -21,14 +21,25 @@ pub(crate) fn insert(layout: &mut Layout, growing: &[(u32, usize)], rounds: usiz
         // Nodes are to be as far on the way to their targets as their tokens are: the first must not take it all.
         let way = ratio(round + 1, rounds);
         let between = |from: f64, to: f64| (from + (to - from) * way).max(to * f64::EPSILON);
-        let targets: Vec<Amount> = start.iter().zip(&goal).map(|(start, goal)| Amount {
-            load: between(start.load, goal.load),
-            share: between(start.share, goal.share),
-        }).collect();
+        let targets: Vec<Amount> = start
+            .iter()
+            .zip(&goal)
+            .map(|(start, goal)| Amount {
+                load: between(start.load, goal.load),
+                share: between(start.share, goal.share),
+            })
+            .collect();
         let mut added = Vec::new();
         for (turn, &(node, count)) in growing.iter().enumerate() {
             let wanted = count * (round + 1) / rounds - count * round / rounds;
-            pick(layout, &targets, node, wanted, round + turn * rounds, &mut added);
+            pick(
+                layout,
+                &targets,
+                node,
+                wanted,
+                round + turn * rounds,
+                &mut added,
+            );
         }
         let mut tokens: Vec<(Token, u32)> = layout.owned_tokens().collect();
         tokens.extend(added.iter().map(|&(_, token, node)| (token, node)));
@@ -37,7 +48,14 @@ pub(crate) fn insert(layout: &mut Layout, growing: &[(u32, usize)], rounds: usiz
 }
 
 /// Picks the best arcs for `wanted` tokens of a node and books them. `added` has the arcs that are taken already.
-fn pick(layout: &mut Layout, targets: &[Amount], node: u32, wanted: usize, turn: usize, added: &mut Vec<(usize, Token, u32)>) {
+fn pick(
+    layout: &mut Layout,
+    targets: &[Amount],
+    node: u32,
+    wanted: usize,
+    turn: usize,
+    added: &mut Vec<(usize, Token, u32)>,
+) {
     let count = layout.tokens.len();
     let stride = (count / CANDIDATES_MAX).max(1);
     let mut change = Change::default();
@@ -55,15 +73,27 @@ fn pick(layout: &mut Layout, targets: &[Amount], node: u32, wanted: usize, turn:
             continue;
         }
         // Weighed again: what was booked since changes it.
-        let Some(optimum) = weigh(layout, targets, node, arc, &mut change) else { continue };
+        let Some(optimum) = weigh(layout, targets, node, arc, &mut change) else {
+            continue;
+        };
         change.book(&mut layout.amounts, optimum.length);
-        added.push((arc, layout.tokens[layout.before(arc)].advanced_by(optimum.length), node));
+        added.push((
+            arc,
+            layout.tokens[layout.before(arc)].advanced_by(optimum.length),
+            node,
+        ));
         left -= 1;
     }
 }
 
 /// The best place for a token of `node` within an arc, and what it does. None if the arc is too short.
-fn weigh(layout: &Layout, targets: &[Amount], node: u32, arc: usize, change: &mut Change) -> Option<Optimum> {
+fn weigh(
+    layout: &Layout,
+    targets: &[Amount],
+    node: u32,
+    arc: usize,
+    change: &mut Change,
+) -> Option<Optimum> {
     let (length, keep) = (layout.length(arc), layout.length_min());
     if length < 2.0 * keep {
         return None;
@@ -87,8 +117,17 @@ pub(crate) fn collect(layout: &Layout, node: u32, arc: usize, change: &mut Chang
 
 /// Calls `visit` with each arc whose list a token of `node` within `arc` changes, and that list then: the part of `arc` before
 /// the token first, then going back.
-pub(crate) fn for_affected(layout: &Layout, node: u32, arc: usize, mut visit: impl FnMut(usize, &[u32])) {
-    let circle = With { base: &layout.owners, at: arc, node };
+pub(crate) fn for_affected(
+    layout: &Layout,
+    node: u32,
+    arc: usize,
+    mut visit: impl FnMut(usize, &[u32]),
+) {
+    let circle = With {
+        base: &layout.owners,
+        at: arc,
+        node,
+    };
     let list = |arc: usize| layout.topology.place(&circle, arc, layout.replicas);
     visit(arc, list(arc).as_slice());
     let mut before = layout.before(arc);

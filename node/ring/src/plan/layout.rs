@@ -38,7 +38,14 @@ impl Layout {
         let weights: Vec<f64> = nodes.iter().map(|node| f64::from(node.weight)).collect();
         let total: f64 = weights.iter().sum();
         let loads = best::fill(&topology, &weights, replicas);
-        let targets = loads.iter().zip(&weights).map(|(&load, weight)| Amount { load, share: weight / total }).collect();
+        let targets = loads
+            .iter()
+            .zip(&weights)
+            .map(|(&load, weight)| Amount {
+                load,
+                share: weight / total,
+            })
+            .collect();
         let mut layout = Self {
             topology,
             replicas,
@@ -75,7 +82,10 @@ impl Layout {
 
     /// Tokens with their owners, ascending.
     pub fn owned_tokens(&self) -> impl Iterator<Item = (Token, u32)> + '_ {
-        self.tokens.iter().copied().zip(self.owners.as_slice().iter().copied())
+        self.tokens
+            .iter()
+            .copied()
+            .zip(self.owners.as_slice().iter().copied())
     }
 
     pub fn list(&self, arc: usize) -> &[u32] {
@@ -93,11 +103,19 @@ impl Layout {
     }
 
     pub fn before(&self, arc: usize) -> usize {
-        if arc == 0 { self.tokens.len() - 1 } else { arc - 1 }
+        if arc == 0 {
+            self.tokens.len() - 1
+        } else {
+            arc - 1
+        }
     }
 
     pub fn after(&self, arc: usize) -> usize {
-        if arc + 1 == self.tokens.len() { 0 } else { arc + 1 }
+        if arc + 1 == self.tokens.len() {
+            0
+        } else {
+            arc + 1
+        }
     }
 
     /// Shorter arcs than this are not made.

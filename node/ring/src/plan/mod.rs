@@ -21,8 +21,8 @@ mod remove;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ring::MAX_MEMBERS;
 use crate::placement::Circle;
+use crate::ring::MAX_MEMBERS;
 use crate::{Error, MAX_REPLICAS, Member, NodeId, NodeSpec, Ring, RingDelta, Token};
 use layout::Layout;
 use reference::Reference;
@@ -59,7 +59,10 @@ pub fn initial(nodes: &[NodeSpec], replicas: usize) -> Result<BTreeMap<NodeId, V
     relax(&mut layout, None, |_, _| true);
     let mut tokens: BTreeMap<NodeId, Vec<Token>> = BTreeMap::new();
     for (token, node) in layout.owned_tokens() {
-        tokens.entry(nodes[node as usize].id).or_default().push(token);
+        tokens
+            .entry(nodes[node as usize].id)
+            .or_default()
+            .push(token);
     }
     Ok(tokens)
 }
@@ -71,7 +74,10 @@ pub fn initial(nodes: &[NodeSpec], replicas: usize) -> Result<BTreeMap<NodeId, V
 /// # Errors
 /// [`Error::HasTokens`], [`Error::BadReplicas`], or what is wrong with a node.
 pub fn join(ring: &Ring, new: &[NodeSpec], replicas: usize) -> Result<RingDelta, Error> {
-    let has_tokens = |node: &&NodeSpec| ring.member(node.id).is_some_and(|member| !member.tokens.is_empty());
+    let has_tokens = |node: &&NodeSpec| {
+        ring.member(node.id)
+            .is_some_and(|member| !member.tokens.is_empty())
+    };
     if let Some(node) = new.iter().find(has_tokens) {
         return Err(Error::HasTokens { node: node.id });
     }
@@ -79,7 +85,9 @@ pub fn join(ring: &Ring, new: &[NodeSpec], replicas: usize) -> Result<RingDelta,
     let members = draft.nodes.len();
     if members == 0 {
         let tokens = initial(new, replicas)?;
-        let add = tokens.into_iter().flat_map(|(id, tokens)| tokens.into_iter().map(move |token| (token, id)));
+        let add = tokens
+            .into_iter()
+            .flat_map(|(id, tokens)| tokens.into_iter().map(move |token| (token, id)));
         return Ok(delta(ring, &BTreeMap::new(), add));
     }
     let mut new = new.to_vec();
@@ -89,8 +97,15 @@ pub fn join(ring: &Ring, new: &[NodeSpec], replicas: usize) -> Result<RingDelta,
     // Where nodes that left have handed over tokens, arcs are short: new nodes need as many as the others have.
     let counts = token_counts(&draft.nodes);
     let usual: usize = counts[..members].iter().sum();
-    let crowded = |count: usize| (count * draft.tokens.len()).div_ceil(usual).clamp(count, count * CROWDED);
-    let growing: Vec<(u32, usize)> = (0..).zip(counts.iter().map(|&count| crowded(count))).skip(members).collect();
+    let crowded = |count: usize| {
+        (count * draft.tokens.len())
+            .div_ceil(usual)
+            .clamp(count, count * CROWDED)
+    };
+    let growing: Vec<(u32, usize)> = (0..)
+        .zip(counts.iter().map(|&count| crowded(count)))
+        .skip(members)
+        .collect();
     let old = Layout::new(&draft.nodes[..members], replicas, draft.tokens.clone());
     let mut layout = draft.layout(replicas);
     grow(&mut layout, &growing);
@@ -109,8 +124,12 @@ pub fn leave(ring: &Ring, leaving: &[NodeId], replicas: usize) -> Result<RingDel
     if let Some(&node) = leaving.iter().find(|&&node| ring.member(node).is_none()) {
         return Err(Error::UnknownNode { node });
     }
-    let all = Draft::new(ring, |member| member.state.is_placeable() || leaving.contains(&member.id));
-    let rest = Draft::new(ring, |member| member.state.is_placeable() && !leaving.contains(&member.id));
+    let all = Draft::new(ring, |member| {
+        member.state.is_placeable() || leaving.contains(&member.id)
+    });
+    let rest = Draft::new(ring, |member| {
+        member.state.is_placeable() && !leaving.contains(&member.id)
+    });
     validate(&rest.nodes, replicas)?;
     if rest.nodes.is_empty() {
         return Err(Error::NoNodes);
@@ -119,10 +138,27 @@ pub fn leave(ring: &Ring, leaving: &[NodeId], replicas: usize) -> Result<RingDel
     let index: Vec<Option<u32>> = all.nodes.iter().map(|node| rest.index(node.id)).collect();
     let index = |node: u32| index[node as usize];
     let old = all.layout(replicas);
-    let budget = Budget { reference: &Reference::new(&old, index), moved_max: moved_max(&layout, &old, index) };
-    let freed: Vec<Token> = all.tokens.iter().filter(|(_, node)| index(*node).is_none()).map(|&(token, _)| token).collect();
-    let tokens_max: Vec<usize> = token_counts(&rest.nodes).iter().map(|count| count * CROWDED).collect();
-    hand_over::hand_over(&mut layout, &freed, &budget, &tokens_max, rounds(all.tokens.len(), freed.len()));
+    let budget = Budget {
+        reference: &Reference::new(&old, index),
+        moved_max: moved_max(&layout, &old, index),
+    };
+    let freed: Vec<Token> = all
+        .tokens
+        .iter()
+        .filter(|(_, node)| index(*node).is_none())
+        .map(|&(token, _)| token)
+        .collect();
+    let tokens_max: Vec<usize> = token_counts(&rest.nodes)
+        .iter()
+        .map(|count| count * CROWDED)
+        .collect();
+    hand_over::hand_over(
+        &mut layout,
+        &freed,
+        &budget,
+        &tokens_max,
+        rounds(all.tokens.len(), freed.len()),
+    );
     relax(&mut layout, Some(&budget), |_, _| true);
     Ok(delta(ring, &all.owned(), rest.owned_in(&layout)))
 }
@@ -169,7 +205,14 @@ pub fn even_out(ring: &Ring, replicas: usize, moved_max: f64) -> Result<RingDelt
     }
     let mut layout = draft.layout(replicas);
     let reference = Reference::new(&draft.layout(replicas), Some);
-    relax(&mut layout, Some(&Budget { reference: &reference, moved_max }), |_, _| true);
+    relax(
+        &mut layout,
+        Some(&Budget {
+            reference: &reference,
+            moved_max,
+        }),
+        |_, _| true,
+    );
     Ok(delta(ring, &draft.owned(), draft.owned_in(&layout)))
 }
 
@@ -184,14 +227,20 @@ fn grow(layout: &mut Layout, growing: &[(u32, usize)]) {
 
 /// In how many rounds `count` tokens change on a ring of `total`: each looks at the whole ring anew.
 fn rounds(total: usize, count: usize) -> usize {
-    if total <= SMALL_RING { count } else { count.min(ROUNDS_ON_LARGE_RINGS) }
+    if total <= SMALL_RING {
+        count
+    } else {
+        count.min(ROUNDS_ON_LARGE_RINGS)
+    }
 }
 
 /// Shifts the tokens of these nodes only: data moves between them and others, never between others.
 fn relax_own(layout: &mut Layout, nodes: &[u32]) {
     let mut is_own = vec![false; layout.topology.nodes()];
     nodes.iter().for_each(|&node| is_own[node as usize] = true);
-    relax(layout, None, |layout, token| is_own[layout.owners.owner(token, 0) as usize]);
+    relax(layout, None, |layout, token| {
+        is_own[layout.owners.owner(token, 0) as usize]
+    });
 }
 
 /// The most that a join, a leave or a new weight may move: a little more than any plan has to, to bring all nodes from their
@@ -209,7 +258,14 @@ fn moved_max(layout: &Layout, old: &Layout, index: impl Fn(u32) -> Option<u32>) 
 /// Evens out what is left after tokens of some nodes were added or removed.
 fn finish(layout: &mut Layout, old: &Layout) {
     let moved_max = moved_max(layout, old, Some);
-    relax(layout, Some(&Budget { reference: &Reference::new(old, Some), moved_max }), |_, _| true);
+    relax(
+        layout,
+        Some(&Budget {
+            reference: &Reference::new(old, Some),
+            moved_max,
+        }),
+        |_, _| true,
+    );
 }
 
 /// The nodes and tokens that a plan starts from.
@@ -221,9 +277,18 @@ struct Draft {
 impl Draft {
     /// Those members of a ring that have tokens and are `included`.
     fn new(ring: &Ring, included: impl Fn(&Member) -> bool) -> Self {
-        let members = || ring.members().iter().filter(|member| !member.tokens.is_empty() && included(member));
-        let tokens = members().zip(0..).flat_map(|(member, node)| member.tokens.iter().map(move |&token| (token, node)));
-        Self { nodes: members().map(NodeSpec::from).collect(), tokens: tokens.collect() }
+        let members = || {
+            ring.members()
+                .iter()
+                .filter(|member| !member.tokens.is_empty() && included(member))
+        };
+        let tokens = members()
+            .zip(0..)
+            .flat_map(|(member, node)| member.tokens.iter().map(move |&token| (token, node)));
+        Self {
+            nodes: members().map(NodeSpec::from).collect(),
+            tokens: tokens.collect(),
+        }
     }
 
     /// The index of a node; nodes of a ring are ascending by id.
@@ -237,19 +302,35 @@ impl Draft {
     }
 
     fn owned(&self) -> BTreeMap<Token, NodeId> {
-        self.tokens.iter().map(|&(token, node)| (token, self.nodes[node as usize].id)).collect()
+        self.tokens
+            .iter()
+            .map(|&(token, node)| (token, self.nodes[node as usize].id))
+            .collect()
     }
 
     fn owned_in<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = (Token, NodeId)> + 'a {
-        layout.owned_tokens().map(|(token, node)| (token, self.nodes[node as usize].id))
+        layout
+            .owned_tokens()
+            .map(|(token, node)| (token, self.nodes[node as usize].id))
     }
 }
 
 /// What turns the tokens `before` into those `after`.
-fn delta(ring: &Ring, before: &BTreeMap<Token, NodeId>, after: impl Iterator<Item = (Token, NodeId)>) -> RingDelta {
+fn delta(
+    ring: &Ring,
+    before: &BTreeMap<Token, NodeId>,
+    after: impl Iterator<Item = (Token, NodeId)>,
+) -> RingDelta {
     // Members that the plan leaves out (draining ones) keep their tokens: stay off these.
-    let left_out = ring.members().iter().filter(|member| member.tokens.first().is_some_and(|token| !before.contains_key(token)));
-    let hidden: BTreeSet<Token> = left_out.flat_map(|member| member.tokens.iter().copied()).collect();
+    let left_out = ring.members().iter().filter(|member| {
+        member
+            .tokens
+            .first()
+            .is_some_and(|token| !before.contains_key(token))
+    });
+    let hidden: BTreeSet<Token> = left_out
+        .flat_map(|member| member.tokens.iter().copied())
+        .collect();
     let after: BTreeMap<Token, NodeId> = after
         .map(|(mut token, id)| {
             while hidden.contains(&token) {
@@ -260,8 +341,16 @@ fn delta(ring: &Ring, before: &BTreeMap<Token, NodeId>, after: impl Iterator<Ite
         .collect();
     RingDelta {
         base_epoch: ring.epoch(),
-        add: after.iter().filter(|(token, id)| before.get(token) != Some(id)).map(|(&token, &id)| (id, token)).collect(),
-        remove: before.iter().filter(|(token, id)| after.get(token) != Some(id)).map(|(&token, _)| token).collect(),
+        add: after
+            .iter()
+            .filter(|(token, id)| before.get(token) != Some(id))
+            .map(|(&token, &id)| (id, token))
+            .collect(),
+        remove: before
+            .iter()
+            .filter(|(token, id)| after.get(token) != Some(id))
+            .map(|(&token, _)| token)
+            .collect(),
     }
 }
 
@@ -270,7 +359,14 @@ fn token_counts(nodes: &[NodeSpec]) -> Vec<usize> {
     let total: u128 = nodes.iter().map(|node| u128::from(node.weight)).sum();
     let scale = TOKENS_PER_NODE as u128 * nodes.len() as u128;
     let count = |node: &NodeSpec| (u128::from(node.weight) * scale).div_ceil(total.max(1));
-    nodes.iter().map(|node| usize::try_from(count(node)).unwrap_or(TOKENS_MAX).clamp(TOKENS_MIN, TOKENS_MAX)).collect()
+    nodes
+        .iter()
+        .map(|node| {
+            usize::try_from(count(node))
+                .unwrap_or(TOKENS_MAX)
+                .clamp(TOKENS_MIN, TOKENS_MAX)
+        })
+        .collect()
 }
 
 fn validate(nodes: &[NodeSpec], replicas: usize) -> Result<(), Error> {

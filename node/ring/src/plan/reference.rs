@@ -15,9 +15,21 @@ pub(crate) struct Reference {
 impl Reference {
     /// The arcs of `before`; `index` says what its nodes are called in the layout that is planned.
     pub fn new(before: &Layout, index: impl Fn(u32) -> Option<u32>) -> Self {
-        let map = |&node: &u32| if node == NOBODY { NOBODY } else { index(node).unwrap_or(NOBODY) };
-        let lists = (0..before.tokens.len()).flat_map(|arc| before.list(arc).iter().map(map)).collect();
-        Self { tokens: before.tokens.clone(), lists, stride: before.replicas }
+        let map = |&node: &u32| {
+            if node == NOBODY {
+                NOBODY
+            } else {
+                index(node).unwrap_or(NOBODY)
+            }
+        };
+        let lists = (0..before.tokens.len())
+            .flat_map(|arc| before.list(arc).iter().map(map))
+            .collect();
+        Self {
+            tokens: before.tokens.clone(),
+            lists,
+            stride: before.replicas,
+        }
     }
 
     /// The arc that a position lies in.
@@ -40,14 +52,26 @@ impl Reference {
     /// Who holds the positions up to and including this one, and for how far back.
     pub fn behind(&self, position: Token) -> (&[u32], f64) {
         let arc = self.arc(position);
-        let before = if arc == 0 { self.tokens.len() - 1 } else { arc - 1 };
+        let before = if arc == 0 {
+            self.tokens.len() - 1
+        } else {
+            arc - 1
+        };
         (self.list(arc), position.fraction_since(self.tokens[before]))
     }
 
     /// How much of the data a layout places on nodes that do not hold it, as a fraction of one replica of everything.
     pub fn moved(&self, layout: &Layout) -> f64 {
         let arcs = 0..layout.tokens.len();
-        arcs.map(|arc| self.moves(layout.tokens[arc], layout.length(arc), &[], layout.list(arc))).sum()
+        arcs.map(|arc| {
+            self.moves(
+                layout.tokens[arc],
+                layout.length(arc),
+                &[],
+                layout.list(arc),
+            )
+        })
+        .sum()
     }
 
     /// How much more data the nodes of `to` have to take than those of `from`, for the arc of that length up to `end`.
@@ -60,12 +84,17 @@ impl Reference {
                 return moved;
             }
             left -= reach;
-            position = self.tokens[self.arc(position).checked_sub(1).unwrap_or(self.tokens.len() - 1)];
+            position = self.tokens[self
+                .arc(position)
+                .checked_sub(1)
+                .unwrap_or(self.tokens.len() - 1)];
         }
     }
 }
 
 /// How many nodes of a list do not hold the data yet.
 pub(crate) fn missing(list: &[u32], holders: &[u32]) -> f64 {
-    list.iter().filter(|&&node| node != NOBODY && !holders.contains(&node)).fold(0.0, |count, _| count + 1.0)
+    list.iter()
+        .filter(|&&node| node != NOBODY && !holders.contains(&node))
+        .fold(0.0, |count, _| count + 1.0)
 }

@@ -32,7 +32,11 @@ const TOLERANCE: f64 = 0.002;
 const GAIN_MIN: f64 = 0.001;
 
 /// Shifts the tokens that are `movable`.
-pub(crate) fn relax(layout: &mut Layout, budget: Option<&Budget<'_>>, movable: impl Fn(&Layout, usize) -> bool) {
+pub(crate) fn relax(
+    layout: &mut Layout,
+    budget: Option<&Budget<'_>>,
+    movable: impl Fn(&Layout, usize) -> bool,
+) {
     if layout.tokens.len() < 2 {
         return;
     }
@@ -52,15 +56,33 @@ pub(crate) fn relax(layout: &mut Layout, budget: Option<&Budget<'_>>, movable: i
                 continue;
             }
             let change = shift(layout, token, next);
-            let terms = budget.map(|budget| Terms { budget, moved, price });
-            let steps = [forth(layout, token, next, terms.as_ref()), back(layout, token, next, terms.as_ref())];
-            let best = steps.iter().map(|step| (change.optimum(layout, &layout.targets, step.range, step.price), step.moves));
-            let Some((optimum, moves)) = best.max_by(|a, b| a.0.gain.total_cmp(&b.0.gain)) else { continue };
+            let terms = budget.map(|budget| Terms {
+                budget,
+                moved,
+                price,
+            });
+            let steps = [
+                forth(layout, token, next, terms.as_ref()),
+                back(layout, token, next, terms.as_ref()),
+            ];
+            let best = steps.iter().map(|step| {
+                (
+                    change.optimum(layout, &layout.targets, step.range, step.price),
+                    step.moves,
+                )
+            });
+            let Some((optimum, moves)) = best.max_by(|a, b| a.0.gain.total_cmp(&b.0.gain)) else {
+                continue;
+            };
             if optimum.gain <= 0.0 || optimum.length.abs() < layout.length_min() / 64.0 {
                 continue;
             }
             let at = &mut layout.tokens[token];
-            *at = if optimum.length >= 0.0 { at.advanced_by(optimum.length) } else { at.moved_back_by(-optimum.length) };
+            *at = if optimum.length >= 0.0 {
+                at.advanced_by(optimum.length)
+            } else {
+                at.moved_back_by(-optimum.length)
+            };
             change.book(&mut layout.amounts, optimum.length);
             moved += optimum.length.abs() * moves;
             gained += optimum.gain;
@@ -91,33 +113,87 @@ struct Step {
 
 impl Terms<'_> {
     /// How far a piece can go from one list to another, and how much that moves a unit.
-    fn bound(&self, room: f64, (holders, reach): (&[u32], f64), from: &[u32], to: &[u32]) -> (f64, f64) {
+    fn bound(
+        &self,
+        room: f64,
+        (holders, reach): (&[u32], f64),
+        from: &[u32],
+        to: &[u32],
+    ) -> (f64, f64) {
         let moves = missing(to, holders) - missing(from, holders);
         let left = (self.budget.moved_max - self.moved).max(0.0);
-        let affordable = if moves > 0.0 { left / moves } else { f64::INFINITY };
+        let affordable = if moves > 0.0 {
+            left / moves
+        } else {
+            f64::INFINITY
+        };
         (room.min(reach).min(affordable), moves)
     }
 }
 
 fn forth(layout: &Layout, token: usize, next: usize, terms: Option<&Terms<'_>>) -> Step {
-    let (at, limit) = (layout.tokens[token], layout.tokens.get(token + 1).copied().unwrap_or(Token::MAX));
+    let (at, limit) = (
+        layout.tokens[token],
+        layout.tokens.get(token + 1).copied().unwrap_or(Token::MAX),
+    );
     let room = room(layout, at, limit);
-    let Some(terms) = terms else { return Step { range: (0.0, room), price: 0.0, moves: 0.0 } };
-    let (room, moves) = terms.bound(room, terms.budget.reference.ahead(at), layout.list(next), layout.list(token));
-    Step { range: (0.0, room), price: terms.price * moves, moves }
+    let Some(terms) = terms else {
+        return Step {
+            range: (0.0, room),
+            price: 0.0,
+            moves: 0.0,
+        };
+    };
+    let (room, moves) = terms.bound(
+        room,
+        terms.budget.reference.ahead(at),
+        layout.list(next),
+        layout.list(token),
+    );
+    Step {
+        range: (0.0, room),
+        price: terms.price * moves,
+        moves,
+    }
 }
 
 fn back(layout: &Layout, token: usize, next: usize, terms: Option<&Terms<'_>>) -> Step {
-    let (at, limit) = (layout.tokens[token], if token == 0 { Token::MIN } else { layout.tokens[token - 1] });
+    let (at, limit) = (
+        layout.tokens[token],
+        if token == 0 {
+            Token::MIN
+        } else {
+            layout.tokens[token - 1]
+        },
+    );
     let room = room(layout, limit, at);
-    let Some(terms) = terms else { return Step { range: (-room, 0.0), price: 0.0, moves: 0.0 } };
-    let (room, moves) = terms.bound(room, terms.budget.reference.behind(at), layout.list(token), layout.list(next));
-    Step { range: (-room, 0.0), price: -terms.price * moves, moves }
+    let Some(terms) = terms else {
+        return Step {
+            range: (-room, 0.0),
+            price: 0.0,
+            moves: 0.0,
+        };
+    };
+    let (room, moves) = terms.bound(
+        room,
+        terms.budget.reference.behind(at),
+        layout.list(token),
+        layout.list(next),
+    );
+    Step {
+        range: (-room, 0.0),
+        price: -terms.price * moves,
+        moves,
+    }
 }
 
 /// The room between two positions that do not lie on either side of 0.
 fn room(layout: &Layout, from: Token, to: Token) -> f64 {
-    if from == to { 0.0 } else { (to.fraction_since(from) - layout.length_min()).max(0.0) }
+    if from == to {
+        0.0
+    } else {
+        (to.fraction_since(from) - layout.length_min()).max(0.0)
+    }
 }
 
 /// What a shift of `token` clockwise does: its own arc grows at the cost of the next.
@@ -132,20 +208,29 @@ fn shift(layout: &Layout, token: usize, next: usize) -> Change {
 fn off_target(layout: &Layout) -> Vec<bool> {
     let is_off = |is: f64, target: f64| (is - target).abs() > target * TOLERANCE;
     let both = layout.amounts.iter().zip(&layout.targets);
-    both.map(|(is, target)| is_off(is.load, target.load) || is_off(is.share, target.share)).collect()
+    both.map(|(is, target)| is_off(is.load, target.load) || is_off(is.share, target.share))
+        .collect()
 }
 
 /// Whether any of these nodes holds the arc.
 fn concerns(layout: &Layout, arc: usize, nodes: &[bool]) -> bool {
-    layout.list(arc).iter().any(|&node| node != NOBODY && nodes[node as usize])
+    layout
+        .list(arc)
+        .iter()
+        .any(|&node| node != NOBODY && nodes[node as usize])
 }
 
 /// The most that a token gains for a small piece moved.
 fn steepest(layout: &Layout, movable: &impl Fn(&Layout, usize) -> bool) -> f64 {
     let step = layout.length_min();
-    let slopes = (0..layout.tokens.len()).filter(|&token| movable(layout, token)).map(|token| {
-        let change = shift(layout, token, layout.after(token));
-        change.optimum(layout, &layout.targets, (-step, step), 0.0).gain / step
-    });
+    let slopes = (0..layout.tokens.len())
+        .filter(|&token| movable(layout, token))
+        .map(|token| {
+            let change = shift(layout, token, layout.after(token));
+            change
+                .optimum(layout, &layout.targets, (-step, step), 0.0)
+                .gain
+                / step
+        });
     slopes.fold(0.0, f64::max)
 }

@@ -4,8 +4,8 @@
 
 use super::change::Change;
 use super::layout::Layout;
-use crate::circle::Without;
 use crate::Token;
+use crate::circle::Without;
 use crate::placement::Circle;
 
 /// The most arcs before a token whose lists are compared to weigh it.
@@ -27,8 +27,15 @@ pub(crate) fn remove(layout: &mut Layout, node: u32, count: usize) {
             .map(|token| (weigh(layout, token, &mut change), token))
             .collect();
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let gone: Vec<usize> = candidates.iter().take(wanted).map(|&(_, token)| token).collect();
-        let kept = layout.owned_tokens().enumerate().filter(|(token, _)| !gone.contains(token));
+        let gone: Vec<usize> = candidates
+            .iter()
+            .take(wanted)
+            .map(|&(_, token)| token)
+            .collect();
+        let kept = layout
+            .owned_tokens()
+            .enumerate()
+            .filter(|(token, _)| !gone.contains(token));
         let tokens: Vec<(Token, u32)> = kept.map(|(_, owned)| owned).collect();
         layout.set_tokens(tokens);
         left -= wanted.min(left);
@@ -37,10 +44,17 @@ pub(crate) fn remove(layout: &mut Layout, node: u32, count: usize) {
 
 /// How much nearer to the targets the layout is without a token.
 fn weigh(layout: &Layout, token: usize, change: &mut Change) -> f64 {
-    let circle = Without { base: &layout.owners, at: token };
+    let circle = Without {
+        base: &layout.owners,
+        at: token,
+    };
     let node = layout.owners.owner(token, 0);
     change.clear();
-    change.reshare(node, layout.owners.owner(layout.after(token), 0), layout.length(token));
+    change.reshare(
+        node,
+        layout.owners.owner(layout.after(token), 0),
+        layout.length(token),
+    );
     let mut arc = token;
     for _ in 0..AFFECTED_MAX.min(layout.tokens.len()) {
         let is_again = arc != token && layout.owners.owner(arc, 0) == node;
@@ -51,5 +65,7 @@ fn weigh(layout: &Layout, token: usize, change: &mut Change) -> f64 {
         change.relist(layout.list(arc), after.as_slice(), layout.length(arc));
         arc = layout.before(arc);
     }
-    change.optimum(layout, &layout.targets, (0.0, 0.0), 0.0).gain
+    change
+        .optimum(layout, &layout.targets, (0.0, 0.0), 0.0)
+        .gain
 }

@@ -18,9 +18,15 @@ pub struct BoundedMemory {
 impl BoundedMemory {
     pub fn check(&mut self, shard: &Shard) -> Result {
         let (log, remembered, load) = shard.memory();
-        self.most = (self.most.0.max(log), self.most.1.max(remembered), self.most.2.max(load));
+        self.most = (
+            self.most.0.max(log),
+            self.most.1.max(remembered),
+            self.most.2.max(load),
+        );
         if log > LOG_BYTES_MAX || remembered > REQUESTS_MAX || load > REQUESTS_MAX {
-            return Err(format!("memory grows without bound: {log} bytes of log, {remembered} requests remembered, {load} under way"));
+            return Err(format!(
+                "memory grows without bound: {log} bytes of log, {remembered} requests remembered, {load} under way"
+            ));
         }
         Ok(())
     }

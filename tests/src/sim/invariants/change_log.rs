@@ -15,7 +15,11 @@ use super::Result;
 
 type Pairs = Vec<(Bytes, Bytes)>;
 
-pub fn check(shard: &Shard, store: &MemoryStore, acknowledged: &BTreeMap<GroupId, BTreeMap<u64, Bytes>>) -> Result {
+pub fn check(
+    shard: &Shard,
+    store: &MemoryStore,
+    acknowledged: &BTreeMap<GroupId, BTreeMap<u64, Bytes>>,
+) -> Result {
     for (group, state) in shard.inspect() {
         if group.is_installing() || state.consumers.is_empty() {
             continue;
@@ -33,8 +37,12 @@ pub fn check(shard: &Shard, store: &MemoryStore, acknowledged: &BTreeMap<GroupId
             });
             read.map_err(|error| error.to_string())?;
         }
-        let complete = group.is_leader().then(|| acknowledged.get(&group.id)).flatten();
-        replay(&changes, &data, complete).map_err(|why| format!("change log of group {}: {why}", group.id))?;
+        let complete = group
+            .is_leader()
+            .then(|| acknowledged.get(&group.id))
+            .flatten();
+        replay(&changes, &data, complete)
+            .map_err(|why| format!("change log of group {}: {why}", group.id))?;
     }
     Ok(())
 }
@@ -48,14 +56,20 @@ fn replay(changes: &Pairs, data: &Pairs, acknowledged: Option<&BTreeMap<u64, Byt
     for (_, bytes) in changes {
         let change = Change::decode(bytes.clone()).map_err(|error| error.to_string())?;
         if change.stamp <= last {
-            return Err(format!("the change at {} follows one at {last}", change.stamp));
+            return Err(format!(
+                "the change at {} follows one at {last}",
+                change.stamp
+            ));
         }
         last = change.stamp;
         if !ids.insert(change.id) {
             return Err(format!("request {:?} changed something twice", change.id));
         }
         if rows.get(&change.row) != change.old.as_ref() {
-            return Err(format!("the change at {} has an old image that is not what was there", change.stamp));
+            return Err(format!(
+                "the change at {} has an old image that is not what was there",
+                change.stamp
+            ));
         }
         stamps.insert(change.stamp, change.row.clone());
         match change.new {
@@ -66,8 +80,14 @@ fn replay(changes: &Pairs, data: &Pairs, acknowledged: Option<&BTreeMap<u64, Byt
     if !rows.iter().eq(data.iter().map(|(key, value)| (key, value))) {
         return Err("replayed, it does not give the data".to_owned());
     }
-    match acknowledged.and_then(|writes| writes.iter().find(|(version, row)| stamps.get(version) != Some(row))) {
-        Some((version, _)) => Err(format!("the acknowledged write of version {version} is not in it")),
+    match acknowledged.and_then(|writes| {
+        writes
+            .iter()
+            .find(|(version, row)| stamps.get(version) != Some(row))
+    }) {
+        Some((version, _)) => Err(format!(
+            "the acknowledged write of version {version} is not in it"
+        )),
         None => Ok(()),
     }
 }

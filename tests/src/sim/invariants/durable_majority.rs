@@ -33,7 +33,11 @@ pub struct DurableMajority {
 impl Held {
     fn count(&self, index: u64, term: u64) -> usize {
         let nodes = self.entries.get(&(index, term)).copied().unwrap_or(0);
-        let by_snapshot = self.bases.iter().filter(|(node, base)| **base >= index && nodes >> **node & 1 == 0).count();
+        let by_snapshot = self
+            .bases
+            .iter()
+            .filter(|(node, base)| **base >= index && nodes >> **node & 1 == 0)
+            .count();
         nodes.count_ones() as usize + by_snapshot
     }
 
@@ -51,7 +55,10 @@ impl DurableMajority {
             }
             held.entries.insert((entry.index, entry.term), 0);
             if let Some(command) = Command::decode_entry(&entry.data).filter(|c| c.stamp > 0) {
-                held.stamps.entry(command.stamp).or_default().push((entry.index, entry.term));
+                held.stamps
+                    .entry(command.stamp)
+                    .or_default()
+                    .push((entry.index, entry.term));
             }
         }
     }
@@ -75,18 +82,32 @@ impl DurableMajority {
     }
 
     pub fn on_commit(&mut self, seen: Seen<'_>) -> Result {
-        let Seen { node, life, group, state, .. } = seen;
-        let checked = self.checked.entry((group.replica, life)).or_insert_with(|| group.committed());
+        let Seen {
+            node,
+            life,
+            group,
+            state,
+            ..
+        } = seen;
+        let checked = self
+            .checked
+            .entry((group.replica, life))
+            .or_insert_with(|| group.committed());
         let held = self.groups.entry(group.id).or_default();
         held.voters = state.voters.len().max(held.voters);
         let from = (*checked + 1).max(group.log().base().0 + 1);
         *checked = group.committed();
         for index in from..=group.committed() {
-            let Ok(term) = group.log().term(index) else { continue };
+            let Ok(term) = group.log().term(index) else {
+                continue;
+            };
             // The first entry of a partition is the same on all by its making.
             if index > 1 && !held.is_majority(index, term) {
                 let count = held.count(index, term);
-                return Err(format!("node {node} counts entry {index} of term {term} of group {} as committed, durable on {count} of {}", group.id, held.voters));
+                return Err(format!(
+                    "node {node} counts entry {index} of term {term} of group {} as committed, durable on {count} of {}",
+                    group.id, held.voters
+                ));
             }
         }
         Ok(())
@@ -94,10 +115,19 @@ impl DurableMajority {
 
     pub fn on_acknowledged(&mut self, group: GroupId, version: u64) -> Result {
         let held = self.groups.entry(group).or_default();
-        let places = held.stamps.get(&version).map(Vec::as_slice).unwrap_or_default();
-        if places.iter().any(|(index, term)| held.is_majority(*index, *term)) {
+        let places = held
+            .stamps
+            .get(&version)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        if places
+            .iter()
+            .any(|(index, term)| held.is_majority(*index, *term))
+        {
             return Ok(());
         }
-        Err(format!("a write of group {group}, version {version}, was acknowledged and is durable on no majority: entries {places:?}"))
+        Err(format!(
+            "a write of group {group}, version {version}, was acknowledged and is durable on no majority: entries {places:?}"
+        ))
     }
 }

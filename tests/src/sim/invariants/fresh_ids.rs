@@ -22,15 +22,31 @@ impl FreshIds {
     pub fn check(&mut self, view: &View) -> Result {
         let revision = view.revision();
         let state = &view.state;
-        let nodes = state.nodes.values().map(|n| (('n', n.id), (0, 0, n.name.clone())));
-        let tables = state.tables.values().map(|t| (('t', t.id), (0, 0, t.uuid.clone())));
-        let groups = state.groups.values().map(|g| (('g', g.id), (g.table, 0, String::new())));
-        let replicas = state.groups.values().flat_map(|g| g.members.iter().map(|m| (('r', m.replica), (g.id, m.node, String::new()))));
-        let present: BTreeMap<(char, u64), Meaning> = nodes.chain(tables).chain(groups).chain(replicas).collect();
+        let nodes = state
+            .nodes
+            .values()
+            .map(|n| (('n', n.id), (0, 0, n.name.clone())));
+        let tables = state
+            .tables
+            .values()
+            .map(|t| (('t', t.id), (0, 0, t.uuid.clone())));
+        let groups = state
+            .groups
+            .values()
+            .map(|g| (('g', g.id), (g.table, 0, String::new())));
+        let replicas = state.groups.values().flat_map(|g| {
+            g.members
+                .iter()
+                .map(|m| (('r', m.replica), (g.id, m.node, String::new())))
+        });
+        let present: BTreeMap<(char, u64), Meaning> =
+            nodes.chain(tables).chain(groups).chain(replicas).collect();
         for (id, meaning) in &present {
             let known = self.known.entry(*id).or_insert_with(|| meaning.clone());
             if known != meaning {
-                return Err(format!("id {id:?} stands for {known:?} and for {meaning:?}"));
+                return Err(format!(
+                    "id {id:?} stands for {known:?} and for {meaning:?}"
+                ));
             }
             if self.gone.get(id).is_some_and(|at| *at < revision) {
                 return Err(format!("id {id:?} is back at revision {revision}"));

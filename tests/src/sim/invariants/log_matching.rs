@@ -19,13 +19,22 @@ impl LogMatching {
         let mut before = None;
         for entry in entries {
             let sum = crc32fast::hash(&entry.data) ^ entry.get_entry_type() as u32;
-            let known = self.entries.entry((group, entry.index, entry.term)).or_insert((sum, before));
+            let known = self
+                .entries
+                .entry((group, entry.index, entry.term))
+                .or_insert((sum, before));
             if known.0 != sum {
-                return Err(format!("log matching: group {group} has two entries {} of term {}", entry.index, entry.term));
+                return Err(format!(
+                    "log matching: group {group} has two entries {} of term {}",
+                    entry.index, entry.term
+                ));
             }
             match (known.1, before) {
                 (Some(a), Some(b)) if a != b => {
-                    return Err(format!("log matching: before entry {} of term {} of group {group} stand terms {a} and {b}", entry.index, entry.term));
+                    return Err(format!(
+                        "log matching: before entry {} of term {} of group {group} stand terms {a} and {b}",
+                        entry.index, entry.term
+                    ));
                 }
                 (None, Some(_)) => known.1 = before,
                 _ => {}
@@ -41,17 +50,26 @@ mod tests {
     use super::*;
 
     fn entry(index: u64, term: u64, data: &'static str) -> Entry {
-        Entry { index, term, data: data.into(), ..Default::default() }
+        Entry {
+            index,
+            term,
+            data: data.into(),
+            ..Default::default()
+        }
     }
 
     #[test]
     fn other_content_and_another_past_are_caught() {
         let mut logs = LogMatching::default();
         let group = GroupId(3);
-        logs.check(group, &[entry(1, 1, "a"), entry(2, 2, "b")]).unwrap();
+        logs.check(group, &[entry(1, 1, "a"), entry(2, 2, "b")])
+            .unwrap();
         logs.check(group, &[entry(2, 2, "b")]).unwrap();
         logs.check(GroupId(4), &[entry(2, 2, "x")]).unwrap();
         assert!(logs.check(group, &[entry(2, 2, "c")]).is_err());
-        assert!(logs.check(group, &[entry(1, 0, "z"), entry(2, 2, "b")]).is_err());
+        assert!(
+            logs.check(group, &[entry(1, 0, "z"), entry(2, 2, "b")])
+                .is_err()
+        );
     }
 }

@@ -21,6 +21,13 @@ impl MetadataByRevision {
         }
         let sum = sum.finalize();
         let known = *self.sums.entry(view.revision()).or_insert(sum);
-        if known == sum { Ok(()) } else { Err(format!("two nodes have different metadata of revision {}", view.revision())) }
+        if known == sum {
+            Ok(())
+        } else {
+            Err(format!(
+                "two nodes have different metadata of revision {}",
+                view.revision()
+            ))
+        }
     }
 }

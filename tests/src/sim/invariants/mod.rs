@@ -22,8 +22,8 @@ use kv_core::ids::{GroupId, ReplicaId};
 use kv_core::meta::View;
 use kv_core::partition::command::ReplicaState;
 use kv_core::shard::Shard;
-use kv_core::store::{LogWrite, RecoveredLog};
 use kv_core::store::memory::MemoryStore;
+use kv_core::store::{LogWrite, RecoveredLog};
 
 /// A broken invariant, in words.
 pub type Broken = String;
@@ -62,7 +62,13 @@ impl Invariants {
     pub fn on_step(&mut self, node: u64, life: u64, shard: &Shard, mono_us: u64) -> Result {
         for (group, state) in shard.inspect() {
             self.groups.insert(group.replica, group.id);
-            let seen = Seen { node, life, group, state, mono_us };
+            let seen = Seen {
+                node,
+                life,
+                group,
+                state,
+                mono_us,
+            };
             self.applied.check(seen)?;
             self.leaders.check(seen)?;
             self.durable.on_commit(seen)?;
@@ -72,7 +78,8 @@ impl Invariants {
 
     /// Learns which replica is of which group before its entries are on their way.
     pub fn note_replicas(&mut self, shard: &Shard) {
-        self.groups.extend(shard.inspect().map(|(group, _)| (group.replica, group.id)));
+        self.groups
+            .extend(shard.inspect().map(|(group, _)| (group.replica, group.id)));
     }
 
     /// A replica holds a lease, or not, until this true moment.
@@ -108,7 +115,12 @@ impl Invariants {
     /// A node starts on these logs; of what was not synced when it crashed a part may have survived, and is durable now.
     pub fn on_recovered(&mut self, node: u64, logs: &[RecoveredLog]) {
         for log in logs {
-            let whole = LogWrite { replica: log.replica, reset: Some(log.base), entries: log.entries.clone(), ..Default::default() };
+            let whole = LogWrite {
+                replica: log.replica,
+                reset: Some(log.base),
+                entries: log.entries.clone(),
+                ..Default::default()
+            };
             self.on_synced(node, &[whole]);
         }
     }
@@ -129,7 +141,12 @@ impl Invariants {
     }
 
     /// The change log of a replica at the end of the run, against what was acknowledged (version, row) in its group.
-    pub fn at_end(&self, shard: &Shard, store: &MemoryStore, acknowledged: &BTreeMap<GroupId, BTreeMap<u64, Bytes>>) -> Result {
+    pub fn at_end(
+        &self,
+        shard: &Shard,
+        store: &MemoryStore,
+        acknowledged: &BTreeMap<GroupId, BTreeMap<u64, Bytes>>,
+    ) -> Result {
         change_log::check(shard, store, acknowledged)
     }
 }

@@ -17,9 +17,17 @@ impl OneLeader {
         if !group.is_leader() {
             return Ok(());
         }
-        let known = *self.leaders.entry((group.id, group.term())).or_insert(group.replica);
+        let known = *self
+            .leaders
+            .entry((group.id, group.term()))
+            .or_insert(group.replica);
         if known != group.replica {
-            return Err(format!("term {} of group {} has two leaders: replicas {known} and {}", group.term(), group.id, group.replica));
+            return Err(format!(
+                "term {} of group {} has two leaders: replicas {known} and {}",
+                group.term(),
+                group.id,
+                group.replica
+            ));
         }
         Ok(())
     }

@@ -24,8 +24,15 @@ impl OneLease {
         if held.len() == 1 {
             return Ok(());
         }
-        match held.iter().find(|(other, until)| **other != node && **until > at_us) {
-            Some((other, until)) => Err(format!("nodes {other} and {node} both hold the lease of group {group}, for {} and {} µs more", until - at_us, until_us - at_us)),
+        match held
+            .iter()
+            .find(|(other, until)| **other != node && **until > at_us)
+        {
+            Some((other, until)) => Err(format!(
+                "nodes {other} and {node} both hold the lease of group {group}, for {} and {} µs more",
+                until - at_us,
+                until_us - at_us
+            )),
             None => Ok(()),
         }
     }

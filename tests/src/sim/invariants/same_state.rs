@@ -25,16 +25,27 @@ impl SameState {
                 continue;
             }
             // The engine must hold what the shard believes that it has applied.
-            let row = store.get(Keyspace::State, &replica_key(group.id, group.replica)).map_err(|e| e.to_string())?;
+            let row = store
+                .get(Keyspace::State, &replica_key(group.id, group.replica))
+                .map_err(|e| e.to_string())?;
             let stored = row.and_then(|row| ReplicaState::decode(row).ok());
             if stored.as_ref() != Some(state) {
                 let stored = stored.map(|s| s.applied_index);
-                return Err(format!("replica {} of group {} has applied {}, and its engine {stored:?}", group.replica, group.id, state.applied_index));
+                return Err(format!(
+                    "replica {} of group {} has applied {}, and its engine {stored:?}",
+                    group.replica, group.id, state.applied_index
+                ));
             }
             let sum = checksum(state, store)?;
-            let known = *self.sums.entry((group.id, state.applied_index)).or_insert(sum);
+            let known = *self
+                .sums
+                .entry((group.id, state.applied_index))
+                .or_insert(sum);
             if known != sum {
-                return Err(format!("two replicas of group {} that have applied {} hold different state (replica {})", group.id, state.applied_index, group.replica));
+                return Err(format!(
+                    "two replicas of group {} that have applied {} hold different state (replica {})",
+                    group.id, state.applied_index, group.replica
+                ));
             }
         }
         Ok(())
@@ -43,7 +54,10 @@ impl SameState {
 
 fn checksum(state: &ReplicaState, store: &MemoryStore) -> std::result::Result<u32, String> {
     let mut sum = crc32fast::Hasher::new();
-    let common = ReplicaState { replica: 0, ..state.clone() };
+    let common = ReplicaState {
+        replica: 0,
+        ..state.clone()
+    };
     sum.update(&common.encode_to_vec());
     for range in content(state) {
         let read = store.scan(&range, false, &mut |key, value| {
