@@ -2,10 +2,10 @@
 //!
 //! The search of Wing and Gong (1993) with Lowe's memory of configurations seen (2017): a configuration is the set of operations
 //! that have taken effect, and the item. Operations of unknown outcome may take effect at any time after their invocation, or never.
-//! Every operation of the workload is told the item that it met, so wrong turns are short; an operation of unknown outcome is tried
-//! only where it leads to an item that somebody saw.
+//! Every other operation was told the item that it met. So those of unknown outcome can be put off until just before one that met
+//! what they make, and the search tries only such chains of them as lead from the item to what the next operation met.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::history::{Call, Item, NEVER, Op, Outcome};
@@ -51,17 +51,22 @@ impl Hasher for Same {
     }
 }
 
+/// Calls of unknown outcome, in order, and then one that met what they made.
+type Move = Vec<usize>;
+
 struct Frame {
-    call: usize,
+    made: Move,
     before: Item,
     /// Where the frontier was.
     frontier: usize,
-    /// Candidates that are left to be tried in place of `call`.
-    rest: Vec<usize>,
+    /// Moves that are left to be tried instead.
+    rest: Vec<Move>,
 }
 
 struct Search<'a> {
     calls: &'a [Call],
+    /// Those of unknown outcome, by invocation.
+    unknown: Vec<usize>,
     done: Vec<bool>,
     keys: Vec<u128>,
     set: u128,
@@ -70,7 +75,6 @@ struct Search<'a> {
     frontier: usize,
     open: usize,
     seen: HashSet<(u128, Item), BuildHasherDefault<Same>>,
-    useful: Useful,
 }
 
 /// Checks one item's history.
@@ -86,11 +90,14 @@ pub fn check(calls: &[Call]) -> Verdict {
         .iter()
         .map(|_| u128::from(random.next_u64()) << 64 | u128::from(random.next_u64()))
         .collect();
-    let open = calls.iter().filter(|c| c.is_definite()).count();
-    let useful = Useful::new(&calls);
+    let unknown: Vec<usize> = (0..calls.len())
+        .filter(|&i| !calls[i].is_definite())
+        .collect();
+    let open = calls.len() - unknown.len();
     let done = vec![false; calls.len()];
     let search = Search {
         calls: &calls,
+        unknown,
         done,
         keys,
         set: 0,
@@ -98,7 +105,6 @@ pub fn check(calls: &[Call]) -> Verdict {
         frontier: 0,
         open,
         seen: HashSet::default(),
-        useful,
     };
     search.run()
 }
@@ -107,16 +113,16 @@ impl Search<'_> {
     fn run(mut self) -> Verdict {
         let all = self.open;
         let mut stack: Vec<Frame> = Vec::new();
-        let mut best = (0, Vec::new());
-        let mut rest = self.candidates();
+        let mut best = (0, self.stuck());
+        let mut rest = self.moves();
         for _ in 0..STEPS_MAX {
             if self.open == 0 {
                 return Verdict::Linearizable;
             }
-            if let Some(call) = rest.pop() {
-                if let Some(frame) = self.take(call, &mut rest) {
+            if let Some(next) = rest.pop() {
+                if let Some(frame) = self.take(next, &mut rest) {
                     stack.push(frame);
-                    rest = self.candidates();
+                    rest = self.moves();
                     if all - self.open > best.0 {
                         best = (all - self.open, self.stuck());
                     }
@@ -124,9 +130,6 @@ impl Search<'_> {
             } else if let Some(frame) = stack.pop() {
                 rest = self.undo(frame);
             } else {
-                if best.1.is_empty() {
-                    best.1 = self.stuck();
-                }
                 return Verdict::Violation {
                     explained: best.0,
                     stuck: best.1,
@@ -136,8 +139,8 @@ impl Search<'_> {
         Verdict::Undecided
     }
 
-    /// Open calls that may come next, the likeliest last.
-    fn candidates(&self) -> Vec<usize> {
+    /// Open definite calls that may come next, and the moment before which everything that comes before them was invoked.
+    fn candidates(&self) -> (Vec<usize>, u64) {
         let mut until = NEVER;
         let mut found = Vec::new();
         for (i, call) in self.calls.iter().enumerate().skip(self.frontier) {
@@ -151,46 +154,65 @@ impl Search<'_> {
         }
         found.retain(|&i| self.calls[i].invoked <= until);
         found.sort_by_key(|&i| std::cmp::Reverse(self.calls[i].returned));
-        let mut unknown: Vec<usize> = Vec::new();
-        let mut deletes = false;
-        for (i, call) in self.calls.iter().enumerate() {
-            if call.invoked > until {
-                break;
-            }
-            if self.done[i] || call.is_definite() {
-                continue;
-            }
-            // Deletes are all alike: the earliest will do.
-            if call.op == Op::Delete && std::mem::replace(&mut deletes, true) {
-                continue;
-            }
-            unknown.push(i);
-        }
-        unknown.extend(found);
-        unknown
+        (found, until)
     }
 
-    /// Lets a call take effect; nothing if it can't here, or if that leads to where the search has been.
-    fn take(&mut self, index: usize, rest: &mut Vec<usize>) -> Option<Frame> {
-        let call = &self.calls[index];
-        let after = call.step(self.item)?;
-        if !call.is_definite() && (after == self.item || !self.useful.leads_on(after)) {
+    /// What may happen next, the likeliest last.
+    fn moves(&self) -> Vec<Move> {
+        let (candidates, until) = self.candidates();
+        let mut moves = Vec::new();
+        for &call in &candidates {
+            let met = self.calls[call].met();
+            if met == self.item {
+                continue;
+            }
+            let open = self
+                .unknown
+                .iter()
+                .copied()
+                .take_while(|&i| self.calls[i].invoked <= until)
+                .filter(|&i| !self.done[i])
+                .collect();
+            for mut chain in (Chains {
+                calls: self.calls,
+                open,
+            })
+            .to_item(self.item, met, DEPTH_MAX)
+            {
+                chain.push(call);
+                moves.push(chain);
+            }
+        }
+        moves.extend(
+            candidates
+                .into_iter()
+                .filter(|&call| self.calls[call].met() == self.item)
+                .map(|call| vec![call]),
+        );
+        moves
+    }
+
+    /// Lets calls take effect; nothing if they can't, or if that leads to where the search has been.
+    fn take(&mut self, next: Move, rest: &mut Vec<Move>) -> Option<Frame> {
+        let mut item = self.item;
+        let mut set = self.set;
+        for &index in &next {
+            item = self.calls[index].step(item)?;
+            set ^= self.keys[index];
+        }
+        if !self.seen.insert((set, item)) {
             return None;
         }
-        let set = self.set ^ self.keys[index];
-        if !self.seen.insert((set, after)) {
-            return None;
-        }
+        next.iter().for_each(|&index| self.done[index] = true);
         let frame = Frame {
-            call: index,
+            made: next,
             before: self.item,
             frontier: self.frontier,
             rest: std::mem::take(rest),
         };
         self.set = set;
-        self.item = after;
-        self.done[index] = true;
-        self.open -= usize::from(call.is_definite());
+        self.item = item;
+        self.open -= 1;
         while self
             .calls
             .get(self.frontier)
@@ -201,69 +223,146 @@ impl Search<'_> {
         Some(frame)
     }
 
-    fn undo(&mut self, frame: Frame) -> Vec<usize> {
-        self.set ^= self.keys[frame.call];
+    fn undo(&mut self, frame: Frame) -> Vec<Move> {
+        for &index in &frame.made {
+            self.set ^= self.keys[index];
+            self.done[index] = false;
+        }
         self.item = frame.before;
-        self.done[frame.call] = false;
-        self.open += usize::from(self.calls[frame.call].is_definite());
+        self.open += 1;
         self.frontier = frame.frontier;
         frame.rest
     }
 
     fn stuck(&self) -> Vec<Call> {
         self.candidates()
+            .0
             .into_iter()
             .map(|i| self.calls[i])
-            .filter(Call::is_definite)
             .collect()
     }
 }
 
-/// Items that some call was told it met: only they are worth reaching by calls of unknown outcome.
-struct Useful {
-    /// By tag: the greatest count seen.
-    counts: BTreeMap<u64, u64>,
-    absent: bool,
+/// Puts and deletes of unknown outcome that a chain may have one upon another.
+const DEPTH_MAX: usize = 4;
+/// Chains that are tried between two definite calls.
+const CHAINS_MAX: usize = 64;
+
+/// Chains of calls of unknown outcome that lead from an item to another. Adds are positive, so only puts and deletes go back.
+struct Chains<'a> {
+    calls: &'a [Call],
+    open: Vec<usize>,
 }
 
-impl Useful {
-    fn new(calls: &[Call]) -> Useful {
-        let mut useful = Useful {
-            counts: BTreeMap::new(),
-            absent: false,
+impl Chains<'_> {
+    fn to_item(&self, from: Item, to: Item, depth: usize) -> Vec<Move> {
+        let Some((tag, count)) = to else {
+            return self.to_nothing(from);
         };
-        for call in calls {
-            let seen = match (call.outcome, call.op) {
-                (Outcome::After(Some((tag, count))), Op::Add { delta }) => {
-                    // It met the count before, or (for a made item) nothing.
-                    useful.absent |= tag == 0 && count == delta;
-                    Some((tag, count - delta.min(count)))
-                }
-                (Outcome::Before(item) | Outcome::After(item) | Outcome::Refused(item), _) => {
-                    useful.absent |= item.is_none();
-                    item
-                }
-                (Outcome::Unknown, Op::Add { .. } | Op::PutIfAbsent { .. }) => {
-                    useful.absent = true;
-                    None
-                }
-                (Outcome::Unknown, Op::PutIfTag { expected, .. }) => Some((expected, 0)),
-                (Outcome::Unknown, _) => None,
-            };
-            if let Some((tag, count)) = seen {
-                let most = useful.counts.entry(tag).or_default();
-                *most = (*most).max(count);
+        let mut chains = Vec::new();
+        let here = match from {
+            Some((t, c)) if t == tag && c <= count => Some(c),
+            None if tag == 0 => Some(0),
+            _ => None,
+        };
+        if let Some(here) = here {
+            chains.extend(self.adds(count - here));
+        }
+        if tag == 0 && from.is_some() {
+            for cleared in self.to_nothing(from) {
+                chains.extend(
+                    self.adds(count)
+                        .into_iter()
+                        .map(|adds| [cleared.clone(), adds].concat()),
+                );
             }
         }
-        useful
+        for begun in self.to_tag(from, tag, depth) {
+            chains.extend(
+                self.adds(count)
+                    .into_iter()
+                    .map(|adds| [begun.clone(), adds].concat()),
+            );
+        }
+        chains.truncate(CHAINS_MAX);
+        chains
     }
 
-    fn leads_on(&self, item: Item) -> bool {
-        match item {
-            None => self.absent,
-            Some((tag, count)) => self.counts.get(&tag).is_some_and(|most| count <= *most),
+    /// Deletes are all alike: the earliest will do.
+    fn to_nothing(&self, from: Item) -> Vec<Move> {
+        if from.is_none() {
+            return vec![Vec::new()];
         }
+        self.open
+            .iter()
+            .find(|&&i| self.calls[i].op == Op::Delete)
+            .map(|&i| vec![i])
+            .into_iter()
+            .collect()
     }
+
+    /// Chains that end with the put of a tag.
+    fn to_tag(&self, from: Item, tag: u64, depth: usize) -> Vec<Move> {
+        let puts = |op: Op| matches!(op, Op::Put { tag: t } | Op::PutIfAbsent { tag: t } | Op::PutIfTag { tag: t, .. } if t == tag);
+        let Some(&put) = self
+            .open
+            .iter()
+            .find(|&&i| puts(self.calls[i].op))
+            .filter(|_| tag > 0 && depth > 0)
+        else {
+            return Vec::new();
+        };
+        let before = match self.calls[put].op {
+            Op::PutIfAbsent { .. } => self.to_nothing(from),
+            Op::PutIfTag { expected, .. } if from.is_none_or(|(t, _)| t != expected) => {
+                self.to_tag(from, expected, depth - 1)
+            }
+            _ => vec![Vec::new()],
+        };
+        before
+            .into_iter()
+            .map(|mut chain| {
+                chain.push(put);
+                chain
+            })
+            .collect()
+    }
+
+    /// Sets of adds that make up this much.
+    fn adds(&self, sum: u64) -> Vec<Move> {
+        let deltas: Vec<(usize, u64)> = self
+            .open
+            .iter()
+            .filter_map(|&i| {
+                if let Op::Add { delta } = self.calls[i].op {
+                    Some((i, delta))
+                } else {
+                    None
+                }
+            })
+            .collect();
+        let mut found = Vec::new();
+        subsets(&deltas, sum, &mut Vec::new(), &mut found);
+        found
+    }
+}
+
+fn subsets(deltas: &[(usize, u64)], sum: u64, chosen: &mut Move, found: &mut Vec<Move>) {
+    if sum == 0 {
+        return found.push(chosen.clone());
+    }
+    let Some(((index, delta), rest)) = deltas.split_first() else {
+        return;
+    };
+    if found.len() >= CHAINS_MAX || deltas.iter().map(|(_, d)| d).sum::<u64>() < sum {
+        return;
+    }
+    if *delta <= sum {
+        chosen.push(*index);
+        subsets(rest, sum - delta, chosen, found);
+        chosen.pop();
+    }
+    subsets(rest, sum, chosen, found);
 }
 
 /// Whether eventual reads saw only what was written: nothing made up, nothing before it was asked for.

@@ -84,6 +84,17 @@ impl Call {
         }
     }
 
+    /// The item that a call of known outcome met.
+    pub fn met(&self) -> Item {
+        match (self.outcome, self.op) {
+            (Outcome::Before(item) | Outcome::Refused(item), _) => item,
+            (Outcome::After(Some((tag, count))), Op::Add { delta }) if tag > 0 || count > delta => {
+                Some((tag, count.saturating_sub(delta)))
+            }
+            (Outcome::After(_) | Outcome::Unknown, _) => None,
+        }
+    }
+
     pub fn is_definite(&self) -> bool {
         self.outcome != Outcome::Unknown
     }

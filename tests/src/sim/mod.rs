@@ -24,6 +24,8 @@ pub mod trace;
 pub mod workload;
 mod world;
 
+use std::panic::catch_unwind;
+
 pub use counts::Counts;
 pub use world::World;
 
@@ -50,7 +52,20 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
-/// Runs one seed.
+/// Runs one seed. A panic of the core counts as broken.
 pub fn run(options: Options) -> Outcome {
-    World::new(options).run()
+    catch_unwind(|| World::new(options).run()).unwrap_or_else(|panic| {
+        let words = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        let failure = Some(format!("panic: {}", words.unwrap_or_default()));
+        Outcome {
+            seed: options.seed,
+            counts: Counts::default(),
+            digest: (0, 0),
+            text: None,
+            failure,
+        }
+    })
 }

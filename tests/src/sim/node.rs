@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kv_core::ids::NodeId;
 use kv_core::meta::View;
 use kv_core::shard::{Config, Input, RecoverError, Shard};
-use kv_core::store::{KeyRange, Keyspace, LogStore as _, Snapshot, Store as _};
+use kv_core::store::{KeyRange, Keyspace, LogStore as _, RecoveredLog, Snapshot, Store as _};
 use kv_core::time::TICK_US;
 
 use super::clock::Clock;
@@ -95,8 +95,13 @@ impl Node {
         self.process == Process::Running
     }
 
-    /// Starts the process on what the disk has.
-    pub fn start(&mut self, nodes: u64, at_us: u64, random: &mut Random) -> Result<(), Refused> {
+    /// Starts the process on what the disk has; returns the logs that were found.
+    pub fn start(
+        &mut self,
+        nodes: u64,
+        at_us: u64,
+        random: &mut Random,
+    ) -> Result<Vec<RecoveredLog>, Refused> {
         let logs = self
             .disk
             .log
@@ -127,7 +132,7 @@ impl Node {
                 last_tick: now.mono_us,
             });
         }
-        Ok(())
+        Ok(logs)
     }
 
     /// The process is gone, and what its disk had not synced.

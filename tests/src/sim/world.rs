@@ -397,10 +397,10 @@ impl World {
         let mut random = self.random.fork();
         let node = self.node(id);
         match node.start(nodes, at, &mut random) {
-            Ok(()) if node.flipped => {
+            Ok(_) if node.flipped => {
                 return self.fail(format!("node {id} started on a log with a flipped bit"));
             }
-            Ok(()) => {}
+            Ok(logs) => self.invariants.on_recovered(id, &logs),
             Err(super::node::Refused::Corrupt(_)) if node.flipped => {
                 node.process = Process::Gone;
                 self.counts.bits_flipped_and_refused += 1;
@@ -482,12 +482,10 @@ impl World {
         let now = node.clock.now(at);
         let inputs = node.take_inputs(shard, at);
         let numbers = [4, id, u64::from(shard), inputs.len() as u64];
-        let words = self.trace.has_text().then(|| {
-            inputs
-                .iter()
-                .map(|i| brief(&format!("{i:?}")))
-                .collect::<Vec<_>>()
-        });
+        let words = self
+            .trace
+            .has_text()
+            .then(|| inputs.iter().map(input_words).collect::<Vec<_>>());
         let outputs = self.node(id).cells[shard as usize].shard.step(inputs, now);
         self.trace.note(at, &numbers, || {
             format!("node {id}.{shard} steps on {words:?}")
@@ -746,7 +744,7 @@ impl World {
         let sum = crc32fast::hash(&frame);
         self.trace
             .note(self.at_us, &[7, from, to.0, u64::from(sum)], || {
-                format!("node {from} sends {} bytes to {to}: {sum:08x}", frame.len())
+                format!("node {from} to {to}: {}", words_of(&frame))
             });
         if to.0 == from {
             let after = 5 + self.random.below(30);
@@ -756,6 +754,9 @@ impl World {
             return self.fail(format!(
                 "node {from} sends to node {to}, which there is not"
             ));
+        }
+        if self.random.chance(2) {
+            self.send_by_old_route(from, to.0, &frame);
         }
         let (at, random) = (self.at_us, &mut self.random);
         for after in self
@@ -773,6 +774,35 @@ impl World {
                 },
             );
         }
+    }
+
+    /// The same request from a gateway whose map is older than the last change of the partition's range.
+    fn send_by_old_route(&mut self, from: u64, to: u64, frame: &Bytes) {
+        let Ok(wire::Frame::One {
+            wall_ms,
+            kind: wire::Kind::Forward(forward),
+        }) = wire::decode(frame, |_| false)
+        else {
+            return;
+        };
+        let id = wire::RequestId {
+            origin: u64::MAX - 1,
+            ..forward.id
+        };
+        let target = wire::Target::Group(GroupId(forward.group));
+        let old = wire::Forward {
+            id,
+            range_version: forward.range_version - 1,
+            ..forward
+        };
+        self.push_at(
+            500,
+            to,
+            Event::Frame {
+                from,
+                frame: wire::encode(target, wall_ms, wire::Kind::Forward(old)),
+            },
+        );
     }
 
     fn arrive(&mut self, node: u64, from: u64, frame: Bytes) {
@@ -1045,6 +1075,32 @@ impl World {
                 ));
             }
         }
+    }
+}
+
+/// What a frame says, in short.
+fn words_of(frame: &Bytes) -> String {
+    match wire::decode(frame, |_| true) {
+        Ok(wire::Frame::One { kind, .. }) => brief(&format!("{kind:?}")),
+        Ok(wire::Frame::Raft { messages, .. }) => {
+            let words = messages.iter().map(|raft| {
+                let m = &raft.message;
+                let (kind, refused) = (m.get_msg_type(), if m.reject { format!(" refused, has {}", m.reject_hint) } else { String::new() });
+                let entries: Vec<_> = m.entries.iter().map(|e| (e.index, e.term)).collect();
+                let context = if m.context.is_empty() { "" } else { " with context" };
+                format!("[group {} {kind:?} {}→{} term {} at {}@{} {entries:?} commit {}{refused}{context}]", raft.group, m.from, m.to, m.term, m.index, m.log_term, m.commit)
+            });
+            words.collect()
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+/// An input, in short.
+fn input_words(input: &Input) -> String {
+    match input {
+        Input::Frame(from, frame) => format!("from {from}: {}", words_of(frame)),
+        other => brief(&format!("{other:?}")),
     }
 }
 

@@ -85,6 +85,46 @@ impl std::fmt::Debug for Group {
     }
 }
 
+/// Whether a message asks for a vote.
+pub fn is_vote(kind: MessageType) -> bool {
+    matches!(
+        kind,
+        MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
+    )
+}
+
+/// Joins appends to the same peer of which one begins where the other ends, so that many proposals of a step travel as one.
+fn join_appends(messages: Vec<Message>) -> Vec<Message> {
+    let mut joined: Vec<(Message, usize)> = Vec::with_capacity(messages.len());
+    for message in messages {
+        let bytes: usize = message.entries.iter().map(|e| e.data.len()).sum();
+        let before = joined.iter_mut().rev().find(|(m, _)| m.to == message.to);
+        match before {
+            Some((first, size))
+                if continues(first, &message) && *size + bytes <= APPEND_BYTES_MAX as usize =>
+            {
+                *size += bytes;
+                first.commit = first.commit.max(message.commit);
+                first.entries.extend(message.entries);
+            }
+            _ => joined.push((message, bytes)),
+        }
+    }
+    joined.into_iter().map(|(message, _)| message).collect()
+}
+
+/// Whether `next` is an append that begins where the append `first` ends.
+fn continues(first: &Message, next: &Message) -> bool {
+    let append = |m: &Message| m.get_msg_type() == MessageType::MsgAppend;
+    let last_term = first.entries.last().map_or(first.log_term, |e| e.term);
+    append(first)
+        && append(next)
+        && first.term == next.term
+        && next.index == first.index + first.entries.len() as u64
+        && next.log_term == last_term
+        && !next.entries.is_empty()
+}
+
 /// xorshift64*: the core's own randomness, seeded from outside (Vigna, 2016).
 pub fn next_random(state: &mut u64) -> u64 {
     *state ^= *state >> 12;
@@ -113,7 +153,9 @@ impl Group {
             max_inflight_msgs: APPENDS_IN_FLIGHT,
             check_quorum: true,
             pre_vote: true,
-            batch_append: true,
+            // raft-rs joins entries to an append that is not sent yet without a look at the index before them: after a refusal an
+            // empty one at 9 may get entry 9, which its receiver answers as if it had 10. `join_appends` does it with that look.
+            batch_append: false,
             max_uncommitted_size: UNCOMMITTED_BYTES_MAX,
             max_committed_size_per_ready: APPLY_BYTES_MAX,
             ..Default::default()
@@ -205,6 +247,11 @@ impl Group {
         !conf.voters.is_empty() || !conf.learners.is_empty()
     }
 
+    /// Whether no vote is granted yet, since promises of an earlier life may hold.
+    pub fn is_silent(&self, now: Now) -> bool {
+        now.mono_us < self.silent_until
+    }
+
     pub fn is_installing(&self) -> bool {
         self.installing
     }
@@ -282,11 +329,7 @@ impl Group {
         {
             return;
         }
-        let vote = matches!(
-            kind,
-            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
-        );
-        if vote && now.mono_us < self.silent_until {
+        if is_vote(kind) && self.is_silent(now) {
             return;
         }
         self.members.entry(peer).or_insert(from);
@@ -386,7 +429,7 @@ impl Group {
         let mut ready = self.raw.ready();
         let number = ready.number();
         let mut work = Work {
-            messages: ready.take_messages(),
+            messages: join_appends(ready.take_messages()),
             entries: ready.take_entries(),
             hard_state: None,
             sync: ready.must_sync(),
@@ -555,5 +598,49 @@ impl Group {
         let span = (ELECTION_TICKS_MAX - ELECTION_TICKS) as u64;
         self.timeout = ELECTION_TICKS + (next_random(&mut self.random) % span) as usize;
         self.raw.raft.set_randomized_election_timeout(self.timeout);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(to: u64, index: u64, entries: &[u64]) -> Message {
+        let mut message = Message {
+            to,
+            index,
+            term: 3,
+            log_term: 2,
+            ..Default::default()
+        };
+        message.set_msg_type(MessageType::MsgAppend);
+        message.entries = entries
+            .iter()
+            .map(|&index| Entry {
+                index,
+                term: 2,
+                ..Default::default()
+            })
+            .collect::<Vec<_>>()
+            .into();
+        message
+    }
+
+    #[test]
+    fn appends_are_joined_only_where_one_begins_at_the_others_end() {
+        let joined = join_appends(vec![
+            append(1, 9, &[]),
+            append(2, 4, &[5, 6]),
+            append(1, 9, &[10]),
+            append(1, 10, &[11]),
+            append(2, 6, &[7]),
+        ]);
+        assert_eq!(
+            joined,
+            vec![append(1, 9, &[10, 11]), append(2, 4, &[5, 6, 7])]
+        );
+        // After a refusal: entry 9 does not follow an append that stands behind 9.
+        let apart = vec![append(1, 9, &[]), append(1, 8, &[9])];
+        assert_eq!(join_appends(apart.clone()), apart);
     }
 }

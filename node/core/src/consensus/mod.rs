@@ -12,5 +12,5 @@ pub mod group;
 pub mod lease;
 pub mod log;
 
-pub use group::{Group, Work};
+pub use group::{Group, Work, is_vote};
 pub use log::GroupLog;

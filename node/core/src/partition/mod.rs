@@ -130,7 +130,10 @@ enum Guarded {
 
 #[derive(Debug)]
 enum Reading {
-    Evaluate(RequestId),
+    Evaluate {
+        id: RequestId,
+        generation: u64,
+    },
     Leased {
         forward: Forward,
         to: ReplyTo,
@@ -446,12 +449,18 @@ impl Partition {
             row: write.row.clone(),
             consistency: 0,
         }));
-        self.reading.insert(read, Reading::Evaluate(id));
+        self.reading.insert(
+            read,
+            Reading::Evaluate {
+                id,
+                generation: self.generation,
+            },
+        );
     }
 
     /// Whether a read is for an evaluation: then the raw record is wanted.
     pub fn wants_record(&self, read: u64) -> bool {
-        matches!(self.reading.get(&read), Some(Reading::Evaluate(_)))
+        matches!(self.reading.get(&read), Some(Reading::Evaluate { .. }))
     }
 
     pub fn on_read(
@@ -463,7 +472,13 @@ impl Partition {
         fx: &mut Effects,
     ) {
         match self.reading.remove(&read) {
-            Some(Reading::Evaluate(id)) => self.on_record(group, id, result, now, fx),
+            // A record that was read before this replica led again may be old, though the same request is under way again.
+            Some(Reading::Evaluate { id, generation })
+                if generation == self.generation || active(Mutant::CommitsDeposedCommand) =>
+            {
+                self.on_record(group, id, result, now, fx);
+            }
+            Some(Reading::Evaluate { .. }) => {}
             Some(Reading::Leased {
                 forward,
                 to,

@@ -91,6 +91,9 @@ impl Shard {
                 self.settle(group, replica);
             }
         }
+        if self.registered {
+            self.drop_orphans();
+        }
         let gone: Vec<GroupId> = self
             .replicas
             .keys()
@@ -112,6 +115,31 @@ impl Shard {
                 batch.delete(Keyspace::State, replica_key(id, ReplicaId(state.replica)));
                 self.out.push(Output::Write(batch));
             }
+        }
+    }
+
+    /// Logs without state whose replica no group has any more: what is left of a removal that was interrupted.
+    fn drop_orphans(&mut self) {
+        let groups = &self.view.state.groups;
+        let member = |replica: ReplicaId| {
+            groups
+                .values()
+                .any(|g| g.members.iter().any(|m| m.replica == replica.0))
+        };
+        let left: Vec<ReplicaId> = self
+            .orphans
+            .keys()
+            .copied()
+            .filter(|replica| !member(*replica))
+            .collect();
+        for replica in left {
+            self.orphans.remove(&replica);
+            // Every shard has it among its own; removing it more than once changes nothing.
+            self.writes.push(LogWrite {
+                replica,
+                remove: true,
+                ..Default::default()
+            });
         }
     }
 

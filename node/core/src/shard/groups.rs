@@ -9,7 +9,7 @@ use super::io::{Lane, Output};
 use super::metadata::{Metadata, Sends};
 use super::snapshots::Received;
 use super::{RAFT_FRAME_BYTES, Shard};
-use crate::consensus::{Group, GroupLog, Work};
+use crate::consensus::{Group, GroupLog, Work, is_vote};
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::MetaState;
 use crate::mutants::{Mutant, active};
@@ -24,8 +24,6 @@ use crate::wire::{Kind, RaftFrame, RaftMessage, SnapshotChunk, Target};
 
 /// Entries that stay in the log for followers that are a little behind.
 const LOG_KEPT: u64 = 256;
-/// A log is truncated past a slow follower once it takes this many bytes; the follower gets a snapshot.
-const LOG_BYTES_MAX: usize = 16 << 20;
 /// Ticks for which the first replica of a new group campaigns, until the others exist.
 const EAGER_TICKS: u32 = 10;
 
@@ -161,7 +159,7 @@ impl Shard {
     pub(super) fn on_raft(&mut self, from: NodeId, message: RaftMessage) {
         let id = message.group;
         if !self.takes_part(id) {
-            self.counts.votes_held += 1;
+            self.counts.votes_held += u64::from(is_vote(message.message.get_msg_type()));
             return;
         }
         if !self.replicas.contains_key(&id) && !self.meet_metadata(&message) {
@@ -177,6 +175,8 @@ impl Shard {
             // Snapshots come in chunks.
             return;
         }
+        self.counts.votes_held +=
+            u64::from(is_vote(message.message.get_msg_type()) && replica.group.is_silent(self.now));
         replica.group.step(from, message, self.now);
         self.dirty.insert(id);
     }
@@ -603,6 +603,7 @@ impl Shard {
     }
 
     pub(super) fn truncate(&mut self, id: GroupId, durable: u64) {
+        let limit = self.flush_limit();
         let Some(replica) = self.replicas.get_mut(&id) else {
             return;
         };
@@ -611,7 +612,8 @@ impl Shard {
             .group
             .matched_by_all()
             .unwrap_or_else(|| log.last().saturating_sub(LOG_KEPT));
-        let target = if log.bytes() > LOG_BYTES_MAX || active(Mutant::TruncatesAboveFlushed) {
+        // Past a slow follower once this log alone takes half of what makes the shard flush; the follower gets a snapshot.
+        let target = if log.bytes() > limit / 2 || active(Mutant::TruncatesAboveFlushed) {
             durable
         } else {
             durable.min(needed)

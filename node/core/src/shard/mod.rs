@@ -551,11 +551,7 @@ impl Shard {
         if self.flushing.is_some() {
             return;
         }
-        let limit = if self.config.flush_log_bytes > 0 {
-            self.config.flush_log_bytes
-        } else {
-            FLUSH_LOG_BYTES
-        };
+        let limit = self.flush_limit();
         let due = self.now.mono_us >= self.flushed_at + FLUSH_US
             && self.counts.applied > self.flushed_applied;
         if !self.want_flush && !due && self.log_bytes() < limit {
@@ -572,6 +568,15 @@ impl Shard {
             .collect();
         self.flushing = Some((self.flush, applied));
         self.out.push(Output::Flush(self.flush));
+    }
+
+    /// Bytes of log at which the engine is flushed.
+    fn flush_limit(&self) -> usize {
+        if self.config.flush_log_bytes > 0 {
+            self.config.flush_log_bytes
+        } else {
+            FLUSH_LOG_BYTES
+        }
     }
 
     fn log_bytes(&self) -> usize {

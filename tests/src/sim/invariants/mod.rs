@@ -22,8 +22,8 @@ use kv_core::ids::{GroupId, ReplicaId};
 use kv_core::meta::View;
 use kv_core::partition::command::ReplicaState;
 use kv_core::shard::Shard;
-use kv_core::store::LogWrite;
 use kv_core::store::memory::MemoryStore;
+use kv_core::store::{LogWrite, RecoveredLog};
 
 /// A broken invariant, in words.
 pub type Broken = String;
@@ -109,6 +109,19 @@ impl Invariants {
             if let Some(group) = self.groups.get(&write.replica) {
                 self.durable.on_synced(node, *group, write);
             }
+        }
+    }
+
+    /// A node starts on these logs; of what was not synced when it crashed a part may have survived, and is durable now.
+    pub fn on_recovered(&mut self, node: u64, logs: &[RecoveredLog]) {
+        for log in logs {
+            let whole = LogWrite {
+                replica: log.replica,
+                reset: Some(log.base),
+                entries: log.entries.clone(),
+                ..Default::default()
+            };
+            self.on_synced(node, &[whole]);
         }
     }
 
