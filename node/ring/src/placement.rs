@@ -13,8 +13,8 @@
 //! Two properties follow, which the planner relies on. The rule picks a lexicographically best base of a laminar
 //! matroid, so (Murota, *Discrete Convex Analysis*, 2003, laminar concave functions):
 //! - a token that is added or removed changes a position's set by at most one node: in goes the owner, out goes one
-//!   other, or the reverse. A join moves exactly what the new node holds, nothing between old nodes;
-//! - how many nodes each (zone count, host count) step takes is the same for every position. [`Topology`] computes
+//!   other, or the reverse. New tokens move exactly what their owner gains, nothing between others;
+//! - how many nodes each (zone count, host count) step takes is the same for every position. `Topology` computes
 //!   that schedule once, and a step is one walk along the circle.
 
 use std::collections::BTreeMap;

@@ -73,7 +73,7 @@ pub fn initial(nodes: &[NodeSpec], replicas: usize) -> Result<BTreeMap<NodeId, V
 
 /// Plans the tokens of nodes that join. They need not be members yet to plan, but to apply the delta they must be.
 ///
-/// Data moves only to the new nodes.
+/// Data moves to the new nodes, and a bounded little between others to even these out.
 ///
 /// # Errors
 /// [`Error::HasTokens`], [`Error::BadReplicas`], or what is wrong with a node.
@@ -161,7 +161,7 @@ pub fn leave(ring: &Ring, leaving: &[NodeId], replicas: usize) -> Result<RingDel
 
 /// Plans the tokens of a node for another weight. The member's own weight changes elsewhere, before or after.
 ///
-/// Data moves only to the node, or only away from it but for a bounded little.
+/// Data moves to the node, or away from it, and a bounded little between others to even these out.
 ///
 /// # Errors
 /// [`Error::UnknownNode`], [`Error::NotPlaceable`], [`Error::BadWeight`], [`Error::BadReplicas`].
