@@ -571,7 +571,7 @@ mod tests {
                     3 if random.chance(300) => Op::Delete,
                     _ => Op::Read,
                 };
-                let at = i * 100;
+                let at = 1000 + i * 100;
                 let happens = random.chance(970);
                 let before = item;
                 let after = op.apply(item);
