@@ -509,8 +509,9 @@ impl Group {
             let before = self.turn();
             self.raw.on_persist_ready(done.ready);
             let applied = self.raw.store().applied().0;
-            if applied > self.raw.raft.raft_log.applied {
-                // A snapshot that is durable now.
+            let log = &self.raw.raft.raft_log;
+            if applied > log.applied && applied <= log.persisted {
+                // A snapshot that is durable now, and not only what was appended before it came.
                 self.raw.advance_apply_to(applied);
             }
             self.after(before);
