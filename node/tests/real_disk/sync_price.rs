@@ -38,7 +38,7 @@ fn a_synced_append_commits_no_metadata() {
     let log = EngineLog::open(disk.path().join("log"), &config).expect("open");
     let append = |index: u64, sync: bool| {
         let entries = vec![entry(index, 1, 1000)];
-        let truncate = (index % 100 == 0).then(|| (index - 1, 1));
+        let truncate = (index.is_multiple_of(100)).then(|| (index - 1, 1));
         log.append(
             &[LogWrite {
                 entries,
