@@ -146,7 +146,14 @@ impl DataPlane for Nodes {
                 ready: true,
                 ..GetNodeStatusReply::default()
             });
-            (id, NodeView { identity, status })
+            (
+                id,
+                NodeView {
+                    identity,
+                    status,
+                    is_late: false,
+                },
+            )
         };
         let cluster = joined.then(|| GetClusterReply {
             meta_leader: 1,

@@ -129,12 +129,12 @@ impl AdminClients {
                 self.answers.remove(&id);
             }
             Err(_) => {
-                if self
-                    .answers
-                    .get(&id)
-                    .is_some_and(|(at, _)| at.elapsed() > ANSWER_KEPT)
-                {
-                    self.answers.remove(&id);
+                tracing::debug!(node = id.0, "no answer in time");
+                match self.answers.get_mut(&id) {
+                    Some((at, answer)) if at.elapsed() <= ANSWER_KEPT => answer.node.is_late = true,
+                    _ => {
+                        self.answers.remove(&id);
+                    }
                 }
             }
         }
@@ -249,7 +249,11 @@ async fn ask(
     Ok((
         client,
         Answer {
-            node: NodeView { identity, status },
+            node: NodeView {
+                identity,
+                status,
+                is_late: false,
+            },
             cluster,
         },
     ))

@@ -17,6 +17,8 @@ pub struct NodeView {
     pub identity: GetIdentityReply,
     /// Its load and health.
     pub status: Option<GetNodeStatusReply>,
+    /// Whether this is an earlier answer, kept since the next one is late. Good enough to show, never to act on.
+    pub is_late: bool,
 }
 
 /// All that nodes answered.

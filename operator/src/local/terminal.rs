@@ -201,11 +201,11 @@ fn hints(status: &KvClusterStatus, dir: &Path) -> String {
 DynamoDB API: {list}
 
 With the AWS CLI:
-  export AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_REGION=us-east-1 AWS_ENDPOINT_URL={url}
-  aws dynamodb create-table --table-name rides --billing-mode PAY_PER_REQUEST \
+  export AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_DEFAULT_REGION=us-east-1
+  aws dynamodb create-table --endpoint-url {url} --table-name rides --billing-mode PAY_PER_REQUEST \
     --attribute-definitions AttributeName=id,AttributeType=S --key-schema AttributeName=id,KeyType=HASH
-  aws dynamodb put-item --table-name rides --item '{{"id": {{"S": "1"}}, "city": {{"S": "Paris"}}}}'
-  aws dynamodb get-item --table-name rides --key '{{"id": {{"S": "1"}}}}' --consistent-read
+  aws dynamodb put-item --endpoint-url {url} --table-name rides --item '{{"id": {{"S": "1"}}, "city": {{"S": "Paris"}}}}'
+  aws dynamodb get-item --endpoint-url {url} --table-name rides --key '{{"id": {{"S": "1"}}}}' --consistent-read
 With curl, once the table is there:
   curl -s {url} --user x:x --aws-sigv4 aws:amz:us-east-1:dynamodb -H 'Content-Type: application/x-amz-json-1.0' \
     -H 'X-Amz-Target: DynamoDB_20120810.PutItem' -d '{{"TableName": "rides", "Item": {{"id": {{"S": "2"}}, "city": {{"S": "Oslo"}}}}}}'

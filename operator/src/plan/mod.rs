@@ -10,7 +10,7 @@
 //! Level-triggered: only what was observed counts, so that whoever dies between two steps goes on where it stopped.
 //!
 //! Invariant: `Bootstrap` is planned only when an identity is kept, is marked as formed before the call (in the same plan, in
-//! this order), and no node knows of a cluster. A node whose disk is empty is never started once the cluster is formed: it
+//! this order), and every node has just said that it knows of no cluster. A node whose disk is empty is never started once the cluster is formed: it
 //! has forgotten its votes.
 
 pub mod seats;
@@ -143,7 +143,9 @@ pub fn plan(cluster: &Cluster, inventory: &Inventory, view: &ClusterView, fresh_
 fn bootstrap(seats: &[Seat], is_formed: bool, view: &ClusterView) -> Vec<Step> {
     let is_fresh = |seat: &Seat| {
         let node = view.nodes.get(&seat.id);
-        node.is_some_and(|node| !node.identity.joined && !node.identity.bootstrapped)
+        node.is_some_and(|node| {
+            !node.is_late && !node.identity.joined && !node.identity.bootstrapped
+        })
     };
     let lowest = seats.iter().map(|seat| seat.id).min();
     match lowest {

@@ -48,6 +48,7 @@ fn view(joined: &[bool]) -> ClusterView {
             ..GetIdentityReply::default()
         },
         status: None,
+        is_late: false,
     };
     let nodes = (1..)
         .map(NodeId)
@@ -103,6 +104,16 @@ fn a_cluster_is_made_only_when_all_nodes_answer_and_none_knows_one() {
     );
     assert_eq!(steps(true, &[true, false, false]), []);
     assert_eq!(steps(true, &[true; 3]), []);
+}
+
+#[test]
+fn a_late_answer_is_not_acted_on() {
+    let inventory = inventory(Some(true), three(Presence::Running, Disk::Used));
+    for late in 1..=3 {
+        let mut view = view(&[false; 3]);
+        view.nodes.get_mut(&NodeId(late)).expect("asked").is_late = true;
+        assert_eq!(plan(&cluster(3), &inventory, &view, "new").steps, []);
+    }
 }
 
 #[test]

@@ -23,7 +23,13 @@ fn status_stop_and_delete() {
     ];
     for object in objects {
         let status = object.status.expect("a status");
-        assert!(holds(&status.conditions, ConditionType::Ready) && status.nodes_up == 3);
+        let is_ready = holds(&status.conditions, ConditionType::Ready);
+        assert!(
+            is_ready && status.nodes_up == 3,
+            "{status:#?} {} {}",
+            stderr(&json),
+            stderr(&yaml)
+        );
     }
     let table = String::from_utf8(operator(&["status"], &dir).stdout).expect("UTF-8");
     assert!(
@@ -66,13 +72,8 @@ fn stop_and_delete_without_an_operator() {
     cluster.start();
     cluster.is_ready();
     cluster.kill_operator();
-    let status: KvCluster =
-        serde_json::from_slice(&operator(&["status", "-o", "json"], &dir).stdout).expect("JSON");
-    assert_eq!(
-        status.status.map(|status| status.nodes_up),
-        Some(3),
-        "status looks for itself"
-    );
+    let looked = cluster.looked();
+    assert_eq!(looked.nodes_up, 3, "status looks for itself: {looked:#?}");
     let refused = operator(&["delete", "--yes"], &dir);
     assert!(
         stderr(&refused).contains("rides-1, rides-2, rides-3 still runs"),

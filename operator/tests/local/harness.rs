@@ -133,6 +133,8 @@ impl Cluster {
     /// The status that `kv-operator local status` prints: it looks for itself.
     pub fn looked(&self) -> KvClusterStatus {
         let output = operator(&["status", "-o", "json"], &self.dir());
+        // Shown only if the test fails.
+        println!("{}", stderr(&output));
         let object: KvCluster = serde_json::from_slice(&output.stdout).expect("JSON");
         object.status.expect("a status")
     }
@@ -226,6 +228,7 @@ pub fn operator(arguments: &[&str], dir: &std::path::Path) -> Output {
     Command::new(OPERATOR)
         .args(["local", first, "--dir"])
         .arg(dir)
+        .env("RUST_LOG", "kv_operator=debug")
         .args(rest)
         .output()
         .expect("ran")

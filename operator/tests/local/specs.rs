@@ -27,7 +27,8 @@ fn mistakes_and_changes_that_are_not_supported_leave_the_cluster_alone() {
         condition::find(&looked.conditions, ConditionType::Progressing).expect("a condition");
     assert_eq!(
         (progressing.reason.as_str(), looked.nodes_up),
-        ("InvalidSpec", 3)
+        ("InvalidSpec", 3),
+        "{looked:#?}"
     );
 
     cluster.write_spec("spec:\n  nodes: 3\n  replicas: 3\n");

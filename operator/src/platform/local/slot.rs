@@ -1,5 +1,6 @@
 //! What is remembered of one node between two looks: its process, and when to try again.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -231,11 +232,13 @@ fn ended(running: &mut Running, dir: &NodeDir) -> Option<Option<ExitStatus>> {
 }
 
 fn describe(status: Option<ExitStatus>, last_line: Option<String>) -> String {
+    // Who is killed had no time for last words: what stands there is about something else.
+    let is_killed = status.is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()));
     let how = status.map_or_else(
         || "exit status not known".to_owned(),
         |status| status.to_string(),
     );
-    match last_line {
+    match last_line.filter(|_| !is_killed) {
         Some(line) => format!("{how}, its last words: {line}"),
         None => how,
     }
