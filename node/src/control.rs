@@ -97,8 +97,7 @@ fn first_state(request: BootstrapRequest) -> Result<MetaState, ControlError> {
                 address("kv", node.kv_address),
             ],
             tokens,
-            incarnation: 0,
-            nonce: 0,
+            ..Default::default()
         });
     }
     let state = MetaState::bootstrap(
@@ -143,6 +142,9 @@ fn node_of(record: &NodeRecord, share: f64) -> admin::Node {
         tokens: record.tokens.iter().map(hex::encode).collect(),
         incarnation: record.incarnation,
         share,
+        down_since_ms: record.down_since_ms,
+        lost: record.lost,
+        ..Default::default()
     }
 }
 
@@ -211,6 +213,7 @@ impl Control for NodeControl {
             tables: state.tables.len() as u64,
             partitions: view.routes().count() as u64,
             meta_voters: view.meta_voters().iter().map(|n| n.0).collect(),
+            ..Default::default()
         })
     }
 

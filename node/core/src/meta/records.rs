@@ -34,6 +34,53 @@ pub struct Cluster {
     pub next_table: u64,
     #[prost(uint64, tag = "11")]
     pub next_reply: u64,
+    #[prost(message, optional, tag = "12")]
+    pub settings: Option<Settings>,
+    /// The one leave to restart a node.
+    #[prost(message, optional, tag = "13")]
+    pub permit: Option<Permit>,
+}
+
+/// What the operator sets for the whole cluster; 0 and empty are the defaults.
+#[derive(Clone, PartialEq, Message)]
+pub struct Settings {
+    /// A node that is gone for so long is given up, ms.
+    #[prost(uint64, tag = "1")]
+    pub repair_after_ms: u64,
+    /// Snapshot bytes a second that a node may send for moves; 0: no limit.
+    #[prost(uint64, tag = "2")]
+    pub move_bytes_per_second: u64,
+    /// Moves that a node may be part of at once; 0: 2.
+    #[prost(uint32, tag = "3")]
+    pub moves_per_node: u32,
+    /// A partition is split when it is larger; 0: 10 GiB.
+    #[prost(uint64, tag = "4")]
+    pub partition_bytes_max: u64,
+    /// Zones that leaders prefer.
+    #[prost(string, repeated, tag = "5")]
+    pub leader_zones: Vec<String>,
+    /// No partition is moved to even loads out (it is, to leave a draining or lost node).
+    #[prost(bool, tag = "6")]
+    pub rebalance_paused: bool,
+    /// No partition is split by itself.
+    #[prost(bool, tag = "7")]
+    pub split_paused: bool,
+}
+
+/// Leave to take a node away for a moment.
+#[derive(Clone, PartialEq, Message)]
+pub struct Permit {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// The start of the node that may end.
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
+    /// Wall clock of the metadata leader, ms.
+    #[prost(uint64, tag = "3")]
+    pub expires_ms: u64,
+    /// Who asked, for people to read.
+    #[prost(string, tag = "4")]
+    pub reason: String,
 }
 
 /// State of a node.
@@ -74,6 +121,12 @@ pub struct Node {
     pub incarnation: u64,
     #[prost(uint64, tag = "10")]
     pub nonce: u64,
+    /// Wall clock of the metadata leader that gave it up for down, ms; 0: it is not.
+    #[prost(uint64, tag = "11")]
+    pub down_since_ms: u64,
+    /// It drains because it is gone: when it comes back, it is refused.
+    #[prost(bool, tag = "12")]
+    pub lost: bool,
 }
 
 /// Where a node listens, for those on a network.
@@ -180,6 +233,34 @@ pub struct Group {
     /// Ring position that places it: 16 bytes, big endian.
     #[prost(bytes = "bytes", tag = "8")]
     pub position: Bytes,
+    /// The replicas that are wanted; empty: as they are.
+    #[prost(message, repeated, tag = "9")]
+    pub target: Vec<Member>,
+    /// The split that is wanted.
+    #[prost(message, optional, tag = "10")]
+    pub split: Option<Split>,
+}
+
+/// A split that a group's leader is to propose.
+#[derive(Clone, PartialEq, Message)]
+pub struct Split {
+    /// First row of the child.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub at: Bytes,
+    /// Group id of the child.
+    #[prost(uint64, tag = "2")]
+    pub child: u64,
+    /// The child's replicas: one on each member's node, with the same role.
+    #[prost(message, repeated, tag = "3")]
+    pub members: Vec<Member>,
+    /// Ring position of the child: 16 bytes, big endian.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub position: Bytes,
+    /// The parent's epoch that it was planned at; void at any other.
+    #[prost(uint64, tag = "5")]
+    pub range_version: u64,
+    #[prost(uint64, tag = "6")]
+    pub member_version: u64,
 }
 
 impl Group {

@@ -89,6 +89,7 @@ impl MetaState {
             next_replica: members.len() as u64 + 1,
             next_table: 1,
             next_reply: 1,
+            ..Default::default()
         };
         let group = Group {
             id: GroupId::META.0,
@@ -495,6 +496,7 @@ impl Edit<'_> {
                 member_version: 1,
                 members,
                 position: Bytes::copy_from_slice(&position.0.to_be_bytes()),
+                ..Default::default()
             }));
             cluster.next_group += 1;
         }

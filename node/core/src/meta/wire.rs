@@ -192,9 +192,79 @@ pub struct MetaEvents {
     pub leader: u64,
 }
 
-/// A node tells the metadata leader which partitions of tables in the making it leads.
+/// A node tells the metadata leader that it lives, what it leads and how that does; at least once a second.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct NodeReport {
+    /// Partitions of tables in the making that are led here.
     #[prost(uint64, repeated, tag = "1")]
     pub leads: Vec<u64>,
+    #[prost(uint64, tag = "2")]
+    pub node: u64,
+    #[prost(uint64, tag = "3")]
+    pub incarnation: u64,
+    /// Groups led by this shard of the node; all of them if `whole`, else those that changed.
+    #[prost(message, repeated, tag = "4")]
+    pub groups: Vec<GroupReport>,
+    #[prost(bool, tag = "5")]
+    pub whole: bool,
+    #[prost(uint32, tag = "6")]
+    pub shard: u32,
+    #[prost(uint32, tag = "7")]
+    pub shards: u32,
+    /// Free and total bytes of the node's disk.
+    #[prost(uint64, tag = "8")]
+    pub disk_free: u64,
+    #[prost(uint64, tag = "9")]
+    pub disk_total: u64,
+}
+
+/// What the leader of a group says of it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct GroupReport {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(uint64, tag = "2")]
+    pub range_version: u64,
+    #[prost(uint64, tag = "3")]
+    pub member_version: u64,
+    /// Replicas by the group's own log.
+    #[prost(message, repeated, tag = "4")]
+    pub members: Vec<super::records::Member>,
+    /// A joint configuration is being left.
+    #[prost(bool, tag = "5")]
+    pub joint: bool,
+    /// Replica ids that are alive and close behind, the leader's own too.
+    #[prost(uint64, repeated, tag = "6")]
+    pub healthy: Vec<u64>,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub start: Bytes,
+    #[prost(bytes = "bytes", tag = "8")]
+    pub end: Bytes,
+    /// Approximate size on disk.
+    #[prost(uint64, tag = "9")]
+    pub bytes: u64,
+    #[prost(message, optional, tag = "10")]
+    pub heat: Option<Heat>,
+    /// Term in which the reporter leads: of two reports of one group the later term counts.
+    #[prost(uint64, tag = "11")]
+    pub term: u64,
+    /// Bytes of the snapshot under way to a learner: done, and in all.
+    #[prost(uint64, tag = "12")]
+    pub moved_bytes: u64,
+    #[prost(uint64, tag = "13")]
+    pub moving_bytes: u64,
+}
+
+/// Decayed rates of a partition at its leader.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Heat {
+    #[prost(double, tag = "1")]
+    pub reads_per_second: f64,
+    #[prost(double, tag = "2")]
+    pub writes_per_second: f64,
+    #[prost(double, tag = "3")]
+    pub bytes_per_second: f64,
+    /// Processor time a second, µs.
+    #[prost(double, tag = "4")]
+    pub cpu_us_per_second: f64,
 }

@@ -538,7 +538,10 @@ impl Shard {
                 to,
                 Target::Group(GroupId::META),
                 Lane::Small,
-                Kind::NodeReport(NodeReport { leads }),
+                Kind::NodeReport(NodeReport {
+                    leads,
+                    ..Default::default()
+                }),
             );
         }
     }
