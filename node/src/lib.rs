@@ -7,6 +7,7 @@ pub mod control;
 pub mod database;
 pub mod dynamo;
 pub mod exit;
+pub mod kv;
 pub mod node;
 pub mod runtime;
 pub mod storage;

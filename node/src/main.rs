@@ -41,6 +41,9 @@ struct Dev {
     /// Address of the DynamoDB API; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
+    /// Address of the gRPC API (ringkv.kv.v1); it is not served without it.
+    #[arg(long)]
+    grpc_listen: Option<SocketAddr>,
     /// Address of metrics and health; none are served without it.
     #[arg(long)]
     metrics_listen: Option<SocketAddr>,
@@ -141,6 +144,9 @@ async fn run(command: Command) -> Result<(), Failure> {
     };
     // The line that test suites wait for.
     println!("listening on http://{}", node.dynamo);
+    if let Some(kv) = node.kv {
+        println!("gRPC on {kv}");
+    }
     let _ = std::io::stdout().flush();
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -174,9 +180,12 @@ async fn start_dev(dev: Dev) -> Result<Node, Failure> {
         }],
         _ => Vec::new(),
     };
-    guard(dev.listen, &keys, dev.allow_unauthenticated)?;
+    for address in [Some(dev.listen), dev.grpc_listen].into_iter().flatten() {
+        guard(address, &keys, dev.allow_unauthenticated)?;
+    }
     Node::dev(DevConfig {
         listen: dev.listen,
+        grpc: dev.grpc_listen,
         metrics: dev.metrics_listen,
         data_dir: (!dev.in_memory).then_some(dev.data_dir),
         keys,

@@ -22,6 +22,7 @@ use crate::config::{AccessKey, NodeConfig};
 use crate::control::NodeControl;
 use crate::dynamo;
 use crate::exit::ExitStatus;
+use crate::kv;
 use crate::runtime::mailbox::{Event, Mailboxes};
 use crate::runtime::{self, FatalError, Network, NoNetwork, Prepared, Runtime, deliver};
 use crate::storage::{
@@ -91,6 +92,8 @@ impl From<kv_core::store::Error> for Failure {
 #[derive(Clone, Debug)]
 pub struct DevConfig {
     pub listen: SocketAddr,
+    /// Where the gRPC API listens, if it is wanted.
+    pub grpc: Option<SocketAddr>,
     pub metrics: Option<SocketAddr>,
     /// `None`: a directory in memory that goes with the process.
     pub data_dir: Option<PathBuf>,
@@ -135,6 +138,8 @@ pub struct Node {
     space_watch: tokio::task::JoinHandle<()>,
     /// Where the DynamoDB API listens.
     pub dynamo: SocketAddr,
+    /// Where the gRPC API listens.
+    pub kv: Option<SocketAddr>,
     drain: Duration,
     _dir: DataDir,
     _memory_dir: Option<MemoryDir>,
@@ -287,6 +292,10 @@ impl Node {
             .or_else(|| memory_dir.as_ref().map(|d| d.0.clone()))
             .unwrap_or_default();
         let listener = listen(config.listen).await?;
+        let kv_listener = match config.grpc {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let (dir, cluster, node, incarnation, nonce) = open_dir(path, None)?;
         let fresh = !dir.engine().exists();
         let disk = Disk::open(dir)?;
@@ -347,7 +356,7 @@ impl Node {
         parts
             .serve(
                 listener,
-                None,
+                kv_listener,
                 config.metrics,
                 keys_of(&config.keys),
                 config.deadline,
@@ -549,11 +558,7 @@ impl Parts {
             drain,
         } = self;
         let metrics = Metrics::default();
-        let mut dynamo_metrics = None;
-        metrics
-            .register(|registry| dynamo_metrics = Some(Arc::new(dynamo::Metrics::new(registry))));
-        let dynamo_metrics = dynamo_metrics
-            .ok_or_else(|| Failure::new(ExitStatus::Internal, "metrics were not made"))?;
+        let dynamo_metrics = Arc::new(metrics.register(dynamo::Metrics::new));
         if let Some((_, transport_metrics)) = &transport {
             metrics.register(|registry| transport_metrics.register(registry));
         }
@@ -567,6 +572,11 @@ impl Parts {
         let dynamo_at = listener
             .local_addr()
             .map_err(|e| Failure::new(ExitStatus::of_listen(&e), e))?;
+        let kv_config = kv::Config {
+            keys: keys.clone(),
+            deadline,
+            ..kv::Config::default()
+        };
         let config = dynamo::Config {
             keys,
             deadline,
@@ -588,7 +598,25 @@ impl Parts {
                 ));
             }
         }));
-        drop(kv);
+        let kv_at = kv.as_ref().and_then(|listener| listener.local_addr().ok());
+        if let Some(listener) = kv {
+            let kv_metrics = Arc::new(metrics.register(dynamo::Metrics::native));
+            let serving = kv::serve(
+                listener,
+                client.clone(),
+                kv_config,
+                kv_metrics,
+                front.clone(),
+            );
+            fronts.push(tokio::spawn(async move {
+                if let Err(error) = serving.await {
+                    die(&Failure::new(
+                        ExitStatus::System,
+                        format!("the gRPC API can't go on: {}", chain(&error)),
+                    ));
+                }
+            }));
+        }
         let telemetry = match metrics_at {
             Some(address) => {
                 let ready = control.clone();
@@ -616,6 +644,7 @@ impl Parts {
             fronts,
             space_watch,
             dynamo: dynamo_at,
+            kv: kv_at,
             drain,
             _dir: dir,
             _memory_dir: memory_dir,

@@ -14,7 +14,9 @@ pub mod peer {
 }
 
 /// Clients' native API.
-#[allow(clippy::match_single_binding)] // generated so for a service without calls
 pub mod kv {
     tonic::include_proto!("ringkv.kv.v1");
+
+    /// `kv.proto` compiled (a `FileDescriptorSet`), for the reflection service.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kv.bin"));
 }

@@ -33,45 +33,42 @@ pub struct Metrics {
     /// By [`Operation`], resolved once.
     operations: Vec<(Counter, Histogram)>,
     errors: Family<ErrorLabels, Counter>,
-    pub(super) connections: Gauge,
-    pub(super) in_flight: Gauge,
+    pub(crate) connections: Gauge,
+    pub(crate) in_flight: Gauge,
 }
 
 impl Metrics {
-    /// Registers the metrics below the prefix of `registry`.
+    /// Those of the DynamoDB API (`dynamo_…`).
     pub fn new(registry: &mut Registry) -> Self {
+        Self::of(registry.sub_registry_with_prefix("dynamo"))
+    }
+
+    /// Those of the native API (`kv_…`), by the operations that its calls become.
+    pub fn native(registry: &mut Registry) -> Self {
+        Self::of(registry.sub_registry_with_prefix("kv"))
+    }
+
+    fn of(registry: &mut Registry) -> Self {
         let requests = Family::<OperationLabel, Counter>::default();
         let latency =
             Family::<OperationLabel, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let errors = Family::<ErrorLabels, Counter>::default();
         let connections = Gauge::default();
         let in_flight = Gauge::default();
-        registry.register(
-            "dynamo_requests",
-            "Requests of the DynamoDB API",
-            requests.clone(),
-        );
+        registry.register("requests", "Requests that were answered", requests.clone());
         registry.register_with_unit(
-            "dynamo_request_duration",
+            "request_duration",
             "Time from a request's last byte to its answer",
             Unit::Seconds,
             latency.clone(),
         );
         registry.register(
-            "dynamo_errors",
+            "errors",
             "Requests answered with an exception",
             errors.clone(),
         );
-        registry.register(
-            "dynamo_connections",
-            "Open connections",
-            connections.clone(),
-        );
-        registry.register(
-            "dynamo_in_flight",
-            "Requests being served",
-            in_flight.clone(),
-        );
+        registry.register("connections", "Open connections", connections.clone());
+        registry.register("in_flight", "Requests being served", in_flight.clone());
         let operations = Operation::ALL
             .iter()
             .map(|operation| {
@@ -93,7 +90,7 @@ impl Metrics {
     }
 
     /// Counts a request that was answered after `elapsed`.
-    pub(super) fn served(&self, operation: Operation, elapsed: Duration) {
+    pub(crate) fn served(&self, operation: Operation, elapsed: Duration) {
         if let Some((count, latency)) = self.operations.get(operation as usize) {
             count.inc();
             latency.observe(elapsed.as_secs_f64());
@@ -101,7 +98,7 @@ impl Metrics {
     }
 
     /// Counts an exception; `operation` is none if the request named no known one.
-    pub(super) fn failed(&self, operation: Option<Operation>, error: &'static str) {
+    pub(crate) fn failed(&self, operation: Option<Operation>, error: &'static str) {
         let operation = operation.map_or("none", Operation::name);
         self.errors
             .get_or_create(&ErrorLabels { operation, error })

@@ -18,26 +18,30 @@ mod input;
 mod keys;
 mod metrics;
 mod operations;
-mod output;
+pub(crate) mod output;
 mod request_id;
 mod values;
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use kv_core::api::Caller;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
 pub use auth::{AccessKey, Authority, Principal};
+pub(crate) use error::Error;
 pub use metrics::Metrics;
+pub(crate) use operations::Operation;
+pub(crate) use request_id::{Ids, RequestId};
 
 /// How the API is served.
 #[derive(Clone, Debug)]
@@ -75,6 +79,30 @@ impl Default for Config {
             in_flight_max: 4096,
         }
     }
+}
+
+/// Runs an operation for another front end: the same checks on the same body, without HTTP.
+///
+/// # Errors
+/// What the client is answered instead.
+pub(crate) async fn run<D: Database>(
+    database: &Arc<D>,
+    operation: Operation,
+    caller: Caller,
+    deadline: Instant,
+    body: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let context = operations::Context {
+        database,
+        caller,
+        // Only descriptions of tables show it.
+        region: "",
+        endpoint: None,
+        deadline,
+    };
+    let mut out = Vec::with_capacity(512);
+    operation.run(&context, body, &mut out).await?;
+    Ok(out)
 }
 
 /// What all connections share.

@@ -38,8 +38,8 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Lets a part of the node register what it counts.
-    pub fn register(&self, with: impl FnOnce(&mut Registry)) {
-        with(&mut self.registry.write());
+    pub fn register<T>(&self, with: impl FnOnce(&mut Registry) -> T) -> T {
+        with(&mut self.registry.write())
     }
 
     /// All values now.
