@@ -100,6 +100,9 @@ pub struct Forward {
     /// Counts the times that the request was sent, from 0.
     #[prost(uint32, tag = "7")]
     pub attempt: u32,
+    /// Numbers what the sender's shard sends to this node, from 1, so that nothing is taken twice; 0: it comes from the same node.
+    #[prost(uint64, tag = "8")]
+    pub sequence: u64,
     #[prost(oneof = "api::Operation", tags = "10, 11, 12")]
     pub operation: Option<api::Operation>,
 }

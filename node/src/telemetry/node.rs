@@ -22,6 +22,7 @@ pub struct NodeMetrics {
     expired_leases: Count,
     stale_routes: Count,
     bad_frames: Count,
+    replays: Count,
     replicas: Count,
     leaders: Count,
     leaderless: Count,
@@ -83,6 +84,11 @@ impl NodeMetrics {
             "bad_frames",
             "Frames of peers that could not be read since the start",
             &self.bad_frames,
+        );
+        count(
+            "replays",
+            "Forwarded requests that came a second time since the start",
+            &self.replays,
         );
         count(
             "storage_flushes",
@@ -147,6 +153,7 @@ impl NodeMetrics {
         self.expired_leases.set(sum(&|r| r.0.expired_leases));
         self.stale_routes.set(sum(&|r| r.0.stale_routes));
         self.bad_frames.set(sum(&|r| r.0.bad_frames));
+        self.replays.set(sum(&|r| r.0.replays));
         self.replicas.set(sum(&|r| r.1.0));
         self.leaders.set(sum(&|r| r.1.1));
         self.leaderless.set(sum(&|r| r.1.2));

@@ -28,7 +28,7 @@ counts! {
     elections, snapshots_sent, snapshots_installed, truncations, not_applied, duplicate_ids, expired_leases, read_indexes, votes_held,
     flushes, stale_routes, crashes, crashes_between_outputs, restarts, suspensions, torn_tails, disks_lost, bits_flipped_and_refused,
     disks_full, frames_lost, frames_duplicated, transfers, late_transfers, hand_overs, leaders_isolated, forgetful_followers,
-    tables_created, tables_deleted,
+    tables_created, tables_deleted, replays,
 }
 
 impl Counts {
@@ -48,6 +48,7 @@ impl Counts {
             flushes,
             stale_routes,
             bad_frames: _,
+            replays,
         } = core;
         self.elections += elections;
         self.snapshots_sent += snapshots_sent;
@@ -60,6 +61,7 @@ impl Counts {
         self.votes_held += votes_held;
         self.flushes += flushes;
         self.stale_routes += stale_routes;
+        self.replays += replays;
     }
 
     pub fn add_tally(&mut self, tally: &Tally) {

@@ -793,6 +793,8 @@ impl World {
         let old = wire::Forward {
             id,
             range_version: forward.range_version - 1,
+            // A sender of its own, whose numbers nobody else uses.
+            reply_shard: u32::MAX,
             ..forward
         };
         self.push_at(

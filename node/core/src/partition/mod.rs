@@ -40,8 +40,6 @@ use crate::wire::{Forward, ForwardReply, Refusal, RequestId};
 
 /// Requests of one partition that are under way at its leader.
 const REQUESTS_MAX: usize = 16_384;
-/// Refused requests that are remembered without the log.
-const REFUSED_MAX: usize = 16_384;
 /// A read-index that is not answered is asked again after this long, µs.
 const CONFIRM_AGAIN_US: u64 = 300_000;
 
@@ -171,8 +169,6 @@ pub struct Partition {
     unconfirmed: Vec<Guarded>,
     confirming: BTreeMap<u64, Confirming>,
     confirmed: Vec<(u64, Vec<Guarded>)>,
-    /// First attempts that were refused here: should the message come twice, it is not evaluated again.
-    refused: BTreeMap<RequestId, ()>,
     /// Of the last apply, for the invariant that a log entry is applied once.
     pub not_applied: u64,
     pub duplicates: u64,
@@ -227,7 +223,6 @@ impl Partition {
             unconfirmed: Vec::new(),
             confirming: BTreeMap::new(),
             confirmed: Vec::new(),
-            refused: BTreeMap::new(),
             not_applied: 0,
             duplicates: 0,
         }
@@ -360,10 +355,6 @@ impl Partition {
         if let Some(outcome) = self.requests.get(&id) {
             self.duplicates += 1;
             return fx.reply(to, self.remembered(&forward, outcome.clone()));
-        }
-        if self.refused.contains_key(&id) {
-            // The same message twice; the first was answered.
-            return;
         }
         if let Some(writing) = self.writes.get_mut(&id) {
             // The same request again: it is under way, and whoever asked last gets the answer.
@@ -567,10 +558,6 @@ impl Partition {
                 self.propose(group, id, row, command, reply, fx);
             }
             Err(reply) => {
-                while self.refused.len() >= REFUSED_MAX {
-                    self.refused.pop_first();
-                }
-                self.refused.insert(id, ());
                 if group.lease_until() > now.mono_us {
                     self.finish(id, &row, reply, fx);
                 } else {

@@ -12,6 +12,7 @@ mod groups;
 pub mod io;
 mod metadata;
 mod recover;
+mod replay;
 mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,6 +26,7 @@ use self::groups::Replica;
 pub use self::io::{Fatal, Input, Lane, MetaError, Output, Request};
 use self::metadata::Sends;
 pub use self::recover::Error as RecoverError;
+use self::replay::Replays;
 use self::snapshots::{Receivers, Senders, Sent};
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::View;
@@ -80,6 +82,8 @@ pub struct Counts {
     pub flushes: u64,
     pub stale_routes: u64,
     pub bad_frames: u64,
+    /// Requests that the network brought a second time.
+    pub replays: u64,
 }
 
 #[derive(Debug)]
@@ -127,6 +131,9 @@ pub struct Shard {
     /// Groups that wait for an append.
     awaiting: BTreeMap<u64, BTreeSet<GroupId>>,
     mood: Mood,
+    /// Requests sent to each node, and those taken from each.
+    forwarded: BTreeMap<NodeId, u64>,
+    replays: Replays,
     /// How far the wall clock of each node is ahead of this one's, ms.
     clocks: BTreeMap<NodeId, i64>,
     handing_over: bool,
@@ -413,7 +420,12 @@ impl Shard {
     fn perform(&mut self, acts: Vec<Act>) {
         for act in acts {
             match act {
-                Act::Forward(to, forward) => {
+                Act::Forward(to, mut forward) => {
+                    if to != self.config.node {
+                        let sent = self.forwarded.entry(to).or_default();
+                        *sent += 1;
+                        forward.sequence = *sent;
+                    }
                     let target = Target::Group(GroupId(forward.group));
                     self.send(to, target, Lane::Small, Kind::Forward(forward));
                 }
@@ -423,6 +435,15 @@ impl Shard {
     }
 
     fn on_forward(&mut self, from: NodeId, forward: Forward) {
+        let incarnation = forward.id.origin & 0xffff_ffff;
+        let twice = from != self.config.node
+            && !self
+                .replays
+                .admit(from, forward.reply_shard, incarnation, forward.sequence);
+        if twice {
+            self.counts.replays += 1;
+            return;
+        }
         let to = ReplyTo {
             node: from,
             shard: forward.reply_shard,

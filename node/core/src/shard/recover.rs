@@ -62,6 +62,8 @@ impl Shard {
             flushed_applied: 0,
             awaiting: BTreeMap::new(),
             mood: Mood::default(),
+            forwarded: BTreeMap::new(),
+            replays: Default::default(),
             clocks: BTreeMap::new(),
             handing_over: false,
             counts: Counts::default(),
