@@ -99,6 +99,24 @@ pub struct Write {
     pub return_on_failure: bool,
     #[prost(oneof = "Action", tags = "10, 11, 12")]
     pub action: Option<Action>,
+    /// Answer with what the write costs in each index.
+    #[prost(bool, tag = "20")]
+    pub count_indexes: bool,
+    /// Only if the item is of this version; 0: any.
+    #[prost(uint64, tag = "21")]
+    pub only_version: u64,
+}
+
+/// What a write costs in an index.
+#[derive(Clone, PartialEq, Message)]
+pub struct IndexUse {
+    #[prost(string, tag = "1")]
+    pub index: String,
+    #[prost(bool, tag = "2")]
+    pub local: bool,
+    /// Write units by the service's arithmetic.
+    #[prost(uint64, tag = "3")]
+    pub units: u64,
 }
 
 /// Answer to a [`Write`].
@@ -115,6 +133,9 @@ pub struct Written {
     /// Hybrid clock of the version written.
     #[prost(uint64, tag = "4")]
     pub version: u64,
+    /// The indexes that the write touched, if asked for.
+    #[prost(message, repeated, tag = "20")]
+    pub indexes: Vec<IndexUse>,
 }
 
 /// A read of one item.
@@ -164,6 +185,12 @@ pub struct Page {
     pub count_only: bool,
     #[prost(enumeration = "Consistency", tag = "10")]
     pub consistency: i32,
+    /// Number of the local index whose entries are read; 0: the items themselves.
+    #[prost(uint32, tag = "20")]
+    pub index: u32,
+    /// Answer with the items that the entries of a local index were made of.
+    #[prost(bool, tag = "21")]
+    pub fetch: bool,
 }
 
 /// Answer to a [`Page`].
@@ -184,6 +211,106 @@ pub struct Paged {
     /// Row of the last item looked at, if the page ended before the range did.
     #[prost(bytes = "bytes", optional, tag = "5")]
     pub last: Option<Bytes>,
+    /// Steps of 4 KiB that fetched items take, each rounded up.
+    #[prost(uint64, tag = "20")]
+    pub fetched: u64,
+}
+
+/// An entry of an index, made of an item of some version.
+#[derive(Clone, PartialEq, Message)]
+pub struct Entry {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub row: Bytes,
+    /// Whole record, whose clock is the item's version; a tombstone where the item has no entry here any more.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub record: Bytes,
+    /// Forget the tombstone of this version: nothing older can come any more.
+    #[prost(bool, tag = "3")]
+    pub purge: bool,
+}
+
+/// Entries of a global index, all in one partition. Each is applied only if it is newer than what is there, so that it may come
+/// late, twice, and in any order.
+#[derive(Clone, PartialEq, Message)]
+pub struct Entries {
+    /// Keyspace of the index.
+    #[prost(uint64, tag = "1")]
+    pub table: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub entries: Vec<Entry>,
+}
+
+/// Which rows of a partition are read raw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum RowsOf {
+    Data = 0,
+    ChangeLog = 1,
+}
+
+/// Raw rows `[start, end)` of one partition.
+#[derive(Clone, PartialEq, Message)]
+pub struct Rows {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(enumeration = "RowsOf", tag = "2")]
+    pub of: i32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub start: Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub end: Bytes,
+    /// The answer ends once so many bytes were looked at.
+    #[prost(uint64, tag = "5")]
+    pub max_bytes: u64,
+    /// 0: no limit.
+    #[prost(uint32, tag = "6")]
+    pub max_rows: u32,
+    /// Only items that have expired.
+    #[prost(message, optional, tag = "7")]
+    pub expired: Option<Expired>,
+    #[prost(enumeration = "Consistency", tag = "8")]
+    pub consistency: i32,
+}
+
+/// Items whose attribute holds a time, in seconds since 1970, before `before_s` and after `after_s`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Expired {
+    #[prost(string, tag = "1")]
+    pub attribute: String,
+    #[prost(uint64, tag = "2")]
+    pub before_s: u64,
+    #[prost(uint64, tag = "3")]
+    pub after_s: u64,
+}
+
+/// Answer to [`Rows`].
+#[derive(Clone, PartialEq, Message)]
+pub struct RowsRead {
+    #[prost(message, repeated, tag = "1")]
+    pub rows: Vec<Row>,
+    /// The last row looked at, if the answer ended before the range did.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub last: Option<Bytes>,
+    /// What the partition keeps for the readers of its change log, as of the read.
+    #[prost(message, optional, tag = "3")]
+    pub log: Option<LogState>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Row {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: Bytes,
+}
+
+/// A partition's change log.
+#[derive(Clone, PartialEq, Message)]
+pub struct LogState {
+    #[prost(uint64, tag = "1")]
+    pub range_version: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub feeds: Vec<crate::partition::feeds::Feed>,
 }
 
 /// One request to one item or range.
@@ -195,6 +322,10 @@ pub enum Operation {
     Get(Get),
     #[prost(message, tag = "12")]
     Page(Page),
+    #[prost(message, tag = "20")]
+    Entries(Entries),
+    #[prost(message, tag = "21")]
+    Rows(Rows),
 }
 
 /// The answer to an [`Operation`], variant for variant.
@@ -206,6 +337,8 @@ pub enum Answer {
     Got(Got),
     #[prost(message, tag = "12")]
     Paged(Paged),
+    #[prost(message, tag = "21")]
+    Rows(RowsRead),
 }
 
 /// Why a request failed, as its client learns it.

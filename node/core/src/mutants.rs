@@ -35,6 +35,12 @@ mutants! {
     LeaseAfterAbortedTransfer,
     /// Forgets request ids at once.
     ForgetsRequestIds,
+    /// Applies entries of global indexes without looking at their versions.
+    AppliesOlderEntries,
+    /// Purges tombstones of global indexes at once.
+    PurgesTombstonesEarly,
+    /// Deletes an expired item whatever was written since it was seen.
+    ExpiresNewerItems,
 }
 
 /// Whether this build has them at all.

@@ -6,12 +6,17 @@
 use bytes::Bytes;
 use kv_model::encoding::item;
 use kv_model::encoding::key::{ITEM_INDEX, RowKey};
+use kv_model::index::IndexSchema;
+use kv_model::value::AttributeValue;
 use kv_model::encoding::record::Record;
 use kv_model::expression::{Condition, Kind, Projection, parse_condition, parse_projection};
 
-use crate::api::{self, Get, Got, Page, Paged};
+use crate::api::{self, Expired, Get, Got, Page, Paged, Row, Rows, RowsOf, RowsRead};
 use crate::partition::evaluate::placeholders;
 use crate::store::{self, KeyRange, Keyspace, Reader};
+
+/// A fetched item costs a step for each started 4 KiB.
+const FETCH_STEP_BYTES: u64 = 4096;
 
 /// Why a read failed.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +74,7 @@ pub fn page(reader: &(impl Reader + ?Sized), page: &Page) -> Result<Paged, Error
     reader.scan(
         &range,
         page.reverse,
-        &mut |key, value| match pager.visit(key, value) {
+        &mut |key, value| match pager.visit(reader, key, value) {
             Ok(go_on) => go_on,
             Err(error) => {
                 failed = Some(error);
@@ -117,9 +122,14 @@ impl<'p> Pager<'p> {
     }
 
     /// Looks at one row; returns whether the page goes on.
-    fn visit(&mut self, key: &[u8], value: &[u8]) -> Result<bool, store::Error> {
+    fn visit(
+        &mut self,
+        reader: &(impl Reader + ?Sized),
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<bool, store::Error> {
         let row = RowKey::parse(key).map_err(|error| corrupt(key, &error))?;
-        if row.index != ITEM_INDEX {
+        if u32::from(row.index) != self.page.index {
             return Ok(true);
         }
         let record = Record::parse(value).map_err(|error| corrupt(key, &error))?;
@@ -128,7 +138,16 @@ impl<'p> Pager<'p> {
         };
         self.paged.scanned += 1;
         self.paged.bytes += item::size(encoded).map_err(|error| corrupt(key, &error))? as u64;
-        self.take(key, encoded)?;
+        if self.page.fetch {
+            // The item is at most a moment newer than its entry.
+            if let Some(item) = base_item(reader, key)? {
+                let size = item::size(&item).map_err(|error| corrupt(key, &error))? as u64;
+                self.paged.fetched += size.div_ceil(FETCH_STEP_BYTES).max(1);
+                self.take(key, &item)?;
+            }
+        } else {
+            self.take(key, encoded)?;
+        }
         let limited = self.page.limit > 0 && self.paged.scanned >= u64::from(self.page.limit);
         if limited || self.paged.bytes >= self.page.max_bytes {
             self.paged.last = Some(Bytes::copy_from_slice(key));
@@ -161,6 +180,71 @@ impl<'p> Pager<'p> {
             });
         }
         Ok(())
+    }
+}
+
+/// The item that an entry of a local index was made of.
+fn base_item(
+    reader: &(impl Reader + ?Sized),
+    entry: &[u8],
+) -> Result<Option<Bytes>, store::Error> {
+    let row = IndexSchema::base_row(entry).map_err(|error| corrupt(entry, &error))?;
+    let of_row = Get {
+        row: row.into(),
+        ..Default::default()
+    };
+    Ok(get(reader, &of_row)?.item)
+}
+
+/// Reads raw rows.
+///
+/// # Errors
+/// The store's.
+pub fn rows(reader: &(impl Reader + ?Sized), rows: &Rows) -> Result<RowsRead, store::Error> {
+    let range = KeyRange {
+        keyspace: match rows.of() {
+            RowsOf::Data => Keyspace::Data,
+            RowsOf::ChangeLog => Keyspace::ChangeLog,
+        },
+        start: rows.start.clone(),
+        end: rows.end.clone(),
+    };
+    let mut read = RowsRead::default();
+    let mut bytes = 0;
+    reader.scan(&range, false, &mut |key, value| {
+        bytes += (key.len() + value.len()) as u64;
+        let wanted = rows.expired.as_ref();
+        if wanted.is_none_or(|expired| has_expired(key, value, expired)) {
+            read.rows.push(Row {
+                key: Bytes::copy_from_slice(key),
+                value: Bytes::copy_from_slice(value),
+            });
+        }
+        let full = bytes >= rows.max_bytes
+            || rows.max_rows > 0 && read.rows.len() >= rows.max_rows as usize;
+        if full {
+            read.last = Some(Bytes::copy_from_slice(key));
+        }
+        !full
+    })?;
+    Ok(read)
+}
+
+/// Whether a row is an item whose time has come.
+fn has_expired(key: &[u8], value: &[u8], expired: &Expired) -> bool {
+    let is_item = RowKey::parse(key).is_ok_and(|row| row.index == ITEM_INDEX);
+    let record = Record::parse(value).ok().filter(|record| !record.tombstone);
+    let Some(record) = record.filter(|record| is_item && !record.intent) else {
+        return false;
+    };
+    match item::get(record.payload, &expired.attribute) {
+        Ok(Some(AttributeValue::N(number))) => number
+            .to_string()
+            .split('.')
+            .next()
+            .and_then(|whole| whole.parse::<u64>().ok())
+            .is_some_and(|at| at < expired.before_s && at > expired.after_s),
+        _ => false,
     }
 }
 

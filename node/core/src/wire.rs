@@ -103,7 +103,7 @@ pub struct Forward {
     /// Numbers what the sender's shard sends to this node, from 1, so that nothing is taken twice; 0: it comes from the same node.
     #[prost(uint64, tag = "8")]
     pub sequence: u64,
-    #[prost(oneof = "api::Operation", tags = "10, 11, 12")]
+    #[prost(oneof = "api::Operation", tags = "10, 11, 12, 20, 21")]
     pub operation: Option<api::Operation>,
 }
 
@@ -159,7 +159,7 @@ pub struct ForwardReply {
     /// The item that failed a condition.
     #[prost(bytes = "bytes", optional, tag = "7")]
     pub item: Option<Bytes>,
-    #[prost(oneof = "api::Answer", tags = "10, 11, 12")]
+    #[prost(oneof = "api::Answer", tags = "10, 11, 12, 21")]
     pub answer: Option<api::Answer>,
 }
 

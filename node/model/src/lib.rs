@@ -2,6 +2,7 @@
 
 pub mod encoding;
 pub mod expression;
+pub mod index;
 pub mod json;
 pub mod number;
 pub mod schema;

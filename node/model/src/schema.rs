@@ -155,7 +155,8 @@ impl TableSchema {
 }
 
 impl KeyAttribute {
-    fn check_kind<'a>(&self, value: &'a AttributeValue) -> Option<Part<'a>> {
+    /// The value as a part of a key, if it has the attribute's type.
+    pub fn check_kind<'a>(&self, value: &'a AttributeValue) -> Option<Part<'a>> {
         let part = Part::new(value)?;
         let kind = match part {
             Part::S(_) => KeyKind::S,

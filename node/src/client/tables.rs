@@ -3,9 +3,15 @@
 use kv_core::api::Caller;
 use kv_core::ids::TableId;
 use kv_core::meta::records;
-use kv_core::meta::wire::{CreateTable, NewBilling, TableName, UpdateTable};
-use kv_core::tables::{Billing, NewTable, Table, TableChange, TableStatus};
-use kv_model::schema::{KeyAttribute, KeyKind, TableSchema};
+use kv_core::meta::wire::{
+    self, CreateTable, IndexUnits, NewBilling, StreamChange, TableName, UpdateTable,
+};
+use kv_core::tables::{
+    Billing, Expiry, Index, IndexChange, NewIndex, NewTable, Stream, StreamView, Table, TableChange,
+    TableStatus,
+};
+use kv_model::index::Projection;
+use kv_model::schema::{KeyAttribute, KeyKind};
 
 pub fn name_of(caller: &Caller, name: &str) -> TableName {
     TableName {
@@ -33,18 +39,6 @@ fn attribute(attribute: KeyAttribute) -> records::KeyAttribute {
     }
 }
 
-fn attribute_of(record: &records::KeyAttribute) -> KeyAttribute {
-    let kind = match record.kind.as_str() {
-        "N" => KeyKind::N,
-        "B" => KeyKind::B,
-        _ => KeyKind::S,
-    };
-    KeyAttribute {
-        name: record.name.clone(),
-        kind,
-    }
-}
-
 pub fn create(caller: &Caller, new: NewTable, created_ms: u64) -> CreateTable {
     let NewTable {
         account: _,
@@ -53,6 +47,8 @@ pub fn create(caller: &Caller, new: NewTable, created_ms: u64) -> CreateTable {
         billing,
         deletion_protection,
         partitions,
+        indexes,
+        stream,
     } = new;
     let (read_units, write_units) = units(billing);
     CreateTable {
@@ -66,6 +62,8 @@ pub fn create(caller: &Caller, new: NewTable, created_ms: u64) -> CreateTable {
         created_ms,
         partitions,
         consumers: Vec::new(),
+        indexes: indexes.into_iter().map(index).collect(),
+        stream: stream.map(|view| new_stream(view, created_ms)),
     }
 }
 
@@ -73,6 +71,9 @@ pub fn update(caller: &Caller, name: &str, change: TableChange, at_ms: u64) -> U
     let TableChange {
         billing,
         deletion_protection,
+        index: indexes,
+        stream,
+        expiry,
     } = change;
     let billing = billing.map(|billing| {
         let (read_units, write_units) = units(billing);
@@ -86,35 +87,131 @@ pub fn update(caller: &Caller, name: &str, change: TableChange, at_ms: u64) -> U
         table: name_of(caller, name),
         billing,
         deletion_protection,
+        index: indexes.map(index_change),
+        stream: stream.map(|view| StreamChange {
+            begin: view.map(|view| new_stream(view, at_ms)),
+            end_ms: at_ms,
+        }),
+        expiry: expiry.map(|(attribute, enabled)| records::Expiry {
+            attribute,
+            enabled,
+            changed_ms: at_ms,
+        }),
     }
 }
 
-pub fn table_of(record: &records::Table) -> Table {
-    let status = match record.state() {
+fn new_stream(view: StreamView, created_ms: u64) -> records::Stream {
+    records::Stream {
+        view: view as i32,
+        created_ms,
+        ..Default::default()
+    }
+}
+
+fn index(new: NewIndex) -> records::Index {
+    let NewIndex {
+        name,
+        local,
+        hash,
+        range,
+        projection,
+        billing,
+    } = new;
+    let (read_units, write_units) = units(billing);
+    let (projection, include) = match projection {
+        Projection::All => (records::ProjectionKind::All, Vec::new()),
+        Projection::KeysOnly => (records::ProjectionKind::KeysOnly, Vec::new()),
+        Projection::Include(names) => (records::ProjectionKind::Include, names),
+    };
+    records::Index {
+        name,
+        local,
+        hash: hash.into_iter().map(attribute).collect(),
+        range: range.into_iter().map(attribute).collect(),
+        projection: projection as i32,
+        include,
+        read_units,
+        write_units,
+        ..Default::default()
+    }
+}
+
+fn index_change(change: IndexChange) -> wire::IndexChange {
+    let mut wire = wire::IndexChange::default();
+    match change {
+        IndexChange::Create(new) => wire.create = Some(index(new)),
+        IndexChange::Delete(name) => wire.delete = name,
+        IndexChange::Units(all) => {
+            let each = all.into_iter().map(|(name, billing)| {
+                let (read_units, write_units) = units(billing);
+                IndexUnits {
+                    name,
+                    read_units,
+                    write_units,
+                }
+            });
+            wire.units = each.collect();
+        }
+    }
+    wire
+}
+
+fn index_of(record: &records::Index) -> Index {
+    Index {
+        schema: record.schema(),
+        status: status_of(record.state()),
+        backfilling: record.backfilling,
+        billing: billing_of(record.read_units, record.write_units),
+        item_count: 0,
+        size_bytes: 0,
+    }
+}
+
+fn status_of(state: records::TableState) -> TableStatus {
+    match state {
         records::TableState::Creating => TableStatus::Creating,
         records::TableState::Active => TableStatus::Active,
         records::TableState::Updating => TableStatus::Updating,
         records::TableState::Deleting => TableStatus::Deleting,
-    };
-    let billing = match (record.read_units, record.write_units) {
+    }
+}
+
+fn billing_of(read: u64, write: u64) -> Billing {
+    match (read, write) {
         (0, 0) => Billing::PayPerRequest,
         (read, write) => Billing::Provisioned { read, write },
-    };
+    }
+}
+
+pub fn table_of(record: &records::Table) -> Table {
     Table {
         id: TableId(record.id),
         uuid: record.uuid.clone(),
         account: record.account.clone(),
         name: record.name.clone(),
-        schema: TableSchema {
-            hash: attribute_of(&record.hash),
-            range: record.range.as_ref().map(attribute_of),
-        },
-        status,
-        billing,
+        schema: record.schema(),
+        status: status_of(record.state()),
+        billing: billing_of(record.read_units, record.write_units),
         deletion_protection: record.deletion_protection,
         created_ms: record.created_ms,
         billing_changed_ms: Some(record.billing_changed_ms).filter(|&at| at > 0),
         item_count: 0,
         size_bytes: 0,
+        indexes: record.indexes.iter().map(index_of).collect(),
+        streams: record.streams.iter().map(stream_of).collect(),
+        expiry: record.expiry.as_ref().map(|expiry| Expiry {
+            attribute: expiry.attribute.clone(),
+            enabled: expiry.enabled,
+            changed_ms: expiry.changed_ms,
+        }),
+    }
+}
+
+fn stream_of(record: &records::Stream) -> Stream {
+    Stream {
+        id: record.id,
+        view: record.view(),
+        created_ms: record.created_ms,
+        ended_ms: Some(record.ended_ms).filter(|&at| at > 0),
     }
 }

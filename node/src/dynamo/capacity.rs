@@ -4,6 +4,8 @@
 //! started 4 KiB, an eventual one half of that. Nothing found or written still costs one step. Queries and scans sum
 //! the sizes first and round once.
 
+use kv_core::api::IndexUse;
+
 use super::output::Object;
 
 const WRITE_UNIT_BYTES: u64 = 1024;
@@ -57,6 +59,63 @@ pub fn describe(o: &mut Object<'_>, report: Report, table: &str, units: f64) {
     o.string("TableName", table);
     if report == Report::Indexes {
         o.object("Table", |o| o.float("CapacityUnits", units));
+    }
+}
+
+/// Writes `ConsumedCapacity` of a write: of its table and of the indexes that it touched.
+pub fn report_with(
+    o: &mut Object<'_>,
+    report: Report,
+    table: &str,
+    units: f64,
+    indexes: &[IndexUse],
+) {
+    let used = indexes.iter().map(|one| (&*one.index, one.local, one.units as f64));
+    let used: Vec<(&str, bool, f64)> = used.collect();
+    if report != Report::None {
+        o.object("ConsumedCapacity", |o| {
+            describe_with(o, report, table, units, &used);
+        });
+    }
+}
+
+/// What several writes cost in each index.
+pub fn sum_uses<'u>(all: impl Iterator<Item = &'u [IndexUse]>) -> Vec<(&'u str, bool, f64)> {
+    let mut sums: std::collections::BTreeMap<&str, (bool, f64)> = Default::default();
+    for one in all.flatten() {
+        let sum = sums.entry(&one.index).or_insert((one.local, 0.0));
+        sum.1 += one.units as f64;
+    }
+    let sums = sums.into_iter();
+    sums.map(|(name, (local, units))| (name, local, units)).collect()
+}
+
+/// The members of a `ConsumedCapacity` with indexes: (name, whether it is local, units).
+pub fn describe_with(
+    o: &mut Object<'_>,
+    report: Report,
+    table: &str,
+    units: f64,
+    indexes: &[(&str, bool, f64)],
+) {
+    let all = units + indexes.iter().map(|(_, _, units)| units).sum::<f64>();
+    o.float("CapacityUnits", all);
+    o.string("TableName", table);
+    if report != Report::Indexes {
+        return;
+    }
+    o.object("Table", |o| o.float("CapacityUnits", units));
+    for (member, local) in [("LocalSecondaryIndexes", true), ("GlobalSecondaryIndexes", false)] {
+        let used: Vec<_> = indexes.iter().filter(|(_, is_local, _)| *is_local == local).collect();
+        if !used.is_empty() {
+            o.object(member, |o| {
+                for (name, _, units) in used {
+                    o.value_of(name, |out| {
+                        super::output::object(out, |o| o.float("CapacityUnits", *units));
+                    });
+                }
+            });
+        }
     }
 }
 

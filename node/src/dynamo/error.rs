@@ -34,6 +34,8 @@ pub enum Error {
     #[error("The conditional request failed")]
     ConditionalCheckFailed { item: Option<Bytes> },
     #[error("{0}")]
+    LimitExceeded(String),
+    #[error("{0}")]
     Throttling(String),
     /// Nothing was done; a retry is safe.
     #[error("{0}")]
@@ -103,6 +105,7 @@ impl Error {
             Error::ResourceNotFound(_) => (DYNAMODB, "ResourceNotFoundException"),
             Error::ResourceInUse(_) => (DYNAMODB, "ResourceInUseException"),
             Error::ConditionalCheckFailed { .. } => (DYNAMODB, "ConditionalCheckFailedException"),
+            Error::LimitExceeded(_) => (DYNAMODB, "LimitExceededException"),
             Error::Throttling(_) => (AVAILABILITY, "ThrottlingException"),
             Error::Unavailable(_) => (AVAILABILITY, "ServiceUnavailableException"),
             Error::Internal(_) => (DYNAMODB, "InternalServerError"),

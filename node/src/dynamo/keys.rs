@@ -70,6 +70,18 @@ pub fn of_batched_item(table: &Table, whole: &Item) -> Result<Keyed, Error> {
     of_item(table, whole)
 }
 
+/// Refuses an item that an index can't take.
+///
+/// # Errors
+/// [`Error::Validation`].
+pub fn check_indexes(table: &Table, encoded: &[u8]) -> Result<(), Error> {
+    for index in &table.indexes {
+        let checked = index.schema.check(encoded);
+        checked.map_err(|error| Error::Validation(error.to_string()))?;
+    }
+    Ok(())
+}
+
 /// Writes the key of a row as JSON; nothing if the row is no item's.
 pub fn write_key(schema: &TableSchema, row: &[u8]) -> Option<Vec<u8>> {
     let row = RowKey::parse(row).ok()?;

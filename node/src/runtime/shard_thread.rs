@@ -285,6 +285,26 @@ impl ShardThread {
                     Err(_) => run(),
                 }
             }
+            Operation::Entries(entries) => {
+                let found = entries
+                    .entries
+                    .iter()
+                    .map(|entry| self.store.get(Keyspace::Data, &entry.row))
+                    .collect();
+                let result = match found {
+                    Ok(records) => ReadResult::Records(records),
+                    Err(error) => ReadResult::Failed(error.to_string()),
+                };
+                inputs.push(Input::Read { id, group, result });
+            }
+            Operation::Rows(rows) => {
+                // Bounded by the asker; mostly of the change log, which is in memory.
+                let result = match read::rows(&*self.store, &rows) {
+                    Ok(rows) => ReadResult::Answer(Answer::Rows(rows)),
+                    Err(error) => ReadResult::Failed(error.to_string()),
+                };
+                inputs.push(Input::Read { id, group, result });
+            }
             Operation::Write(_) => {}
         }
     }

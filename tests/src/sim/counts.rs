@@ -49,6 +49,9 @@ impl Counts {
             stale_routes,
             bad_frames: _,
             replays,
+            index_entries: _,
+            expired_items: _,
+            index_lag_ms: _,
         } = core;
         self.elections += elections;
         self.snapshots_sent += snapshots_sent;

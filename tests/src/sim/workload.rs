@@ -227,6 +227,7 @@ impl Workload {
             returns: returns as i32,
             return_on_failure: true,
             action: Some(action),
+            ..Default::default()
         })
     }
 

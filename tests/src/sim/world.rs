@@ -734,6 +734,18 @@ impl World {
                 Err(read::Error::Request(error)) => ReadResult::Invalid(error.to_string()),
                 Err(read::Error::Store(error)) => ReadResult::Failed(error.to_string()),
             },
+            Operation::Entries(entries) => {
+                let found = entries.entries.iter();
+                let found = found.map(|entry| store.get(Keyspace::Data, &entry.row)).collect();
+                match found {
+                    Ok(records) => ReadResult::Records(records),
+                    Err(error) => ReadResult::Failed(error.to_string()),
+                }
+            }
+            Operation::Rows(rows) => match read::rows(store, rows) {
+                Ok(rows) => ReadResult::Answer(api::Answer::Rows(rows)),
+                Err(error) => ReadResult::Failed(error.to_string()),
+            },
             Operation::Write(_) => ReadResult::Failed("a write is not read".to_owned()),
         }
     }

@@ -181,6 +181,91 @@ pub struct Table {
     /// Who reads the change logs of its partitions from the first write on.
     #[prost(string, repeated, tag = "13")]
     pub consumers: Vec<String>,
+    /// Secondary indexes, in the order in which they were made; local ones never change.
+    #[prost(message, repeated, tag = "30")]
+    pub indexes: Vec<Index>,
+    /// The running stream, and ended ones that can still be read.
+    #[prost(message, repeated, tag = "31")]
+    pub streams: Vec<Stream>,
+    #[prost(message, optional, tag = "32")]
+    pub expiry: Option<Expiry>,
+}
+
+/// What an entry of an index holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum ProjectionKind {
+    All = 0,
+    KeysOnly = 1,
+    Include = 2,
+}
+
+/// A secondary index of a table.
+#[derive(Clone, PartialEq, Message)]
+pub struct Index {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// A local index: its number in row keys, from 1. A global one: the keyspace of its entries, an id of the tables' own kind.
+    #[prost(uint64, tag = "2")]
+    pub id: u64,
+    #[prost(bool, tag = "3")]
+    pub local: bool,
+    #[prost(message, repeated, tag = "4")]
+    pub hash: Vec<KeyAttribute>,
+    #[prost(message, repeated, tag = "5")]
+    pub range: Vec<KeyAttribute>,
+    #[prost(enumeration = "ProjectionKind", tag = "6")]
+    pub projection: i32,
+    /// Non-key attributes that are projected, for `Include`.
+    #[prost(string, repeated, tag = "7")]
+    pub include: Vec<String>,
+    #[prost(enumeration = "TableState", tag = "8")]
+    pub state: i32,
+    /// Items that were there before the index are being entered.
+    #[prost(bool, tag = "9")]
+    pub backfilling: bool,
+    /// Units a second; both 0: paid by request.
+    #[prost(uint64, tag = "10")]
+    pub read_units: u64,
+    #[prost(uint64, tag = "11")]
+    pub write_units: u64,
+}
+
+/// What a stream's records show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum StreamView {
+    KeysOnly = 0,
+    NewImage = 1,
+    OldImage = 2,
+    NewAndOldImages = 3,
+}
+
+/// A stream of a table's changes.
+#[derive(Clone, PartialEq, Message)]
+pub struct Stream {
+    /// Names it among the readers of change logs; an id of the tables' own kind.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(enumeration = "StreamView", tag = "2")]
+    pub view: i32,
+    #[prost(uint64, tag = "3")]
+    pub created_ms: u64,
+    /// When it was ended; 0: it runs.
+    #[prost(uint64, tag = "4")]
+    pub ended_ms: u64,
+}
+
+/// Items expire.
+#[derive(Clone, PartialEq, Message)]
+pub struct Expiry {
+    /// Seconds since 1970 are in this attribute.
+    #[prost(string, tag = "1")]
+    pub attribute: String,
+    #[prost(bool, tag = "2")]
+    pub enabled: bool,
+    #[prost(uint64, tag = "3")]
+    pub changed_ms: u64,
 }
 
 /// A key attribute: name and `S`, `N` or `B`.

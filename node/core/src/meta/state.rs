@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use kv_ring::{Member as RingMember, MemberState, Ring, Token, partition_position};
+use kv_ring::{Member as RingMember, MemberState, Ring, Token};
 
 use super::records::{
     Cluster, Group, Key, Member, Node, NodeState, Record, Reply, Role, Table, TableState,
@@ -40,11 +40,13 @@ pub struct MetaState {
     /// (account, name) → table id.
     names: BTreeMap<(String, String), u64>,
     answered: BTreeMap<RequestId, u64>,
+    /// Keyspace of a global index → its table's id.
+    keyspaces: BTreeMap<u64, u64>,
 }
 
-type Result<T> = std::result::Result<T, Outcome>;
+pub(super) type Result<T> = std::result::Result<T, Outcome>;
 
-fn refuse<T>(refusal: MetaRefusal, message: impl Into<String>) -> Result<T> {
+pub(super) fn refuse<T>(refusal: MetaRefusal, message: impl Into<String>) -> Result<T> {
     Err(Outcome {
         refusal: refusal as i32,
         message: message.into(),
@@ -138,6 +140,12 @@ impl MetaState {
             .map(|(_, name)| name.as_str())
     }
 
+    /// The table whose rows, or whose index's entries, are in a keyspace.
+    pub fn table_of_keyspace(&self, keyspace: u64) -> Option<&Table> {
+        let table = self.keyspaces.get(&keyspace).unwrap_or(&keyspace);
+        self.tables.get(table)
+    }
+
     pub fn groups_of(&self, table: u64) -> impl Iterator<Item = &Group> {
         self.groups.values().filter(move |g| g.table == table)
     }
@@ -218,6 +226,9 @@ impl MetaState {
             Record::Table(table) => {
                 self.names
                     .insert((table.account.clone(), table.name.clone()), table.id);
+                self.keyspaces.retain(|_, of| *of != table.id);
+                let global = table.indexes.iter().filter(|index| !index.local);
+                self.keyspaces.extend(global.map(|index| (index.id, table.id)));
                 self.tables.insert(table.id, table);
             }
             Record::Group(group) => {
@@ -235,6 +246,7 @@ impl MetaState {
             b'n' => drop(self.nodes.remove(&key.id)),
             b't' => {
                 if let Some(table) = self.tables.remove(&key.id) {
+                    self.keyspaces.retain(|_, of| *of != key.id);
                     let name = (table.account, table.name);
                     if self.names.get(&name) == Some(&key.id) {
                         self.names.remove(&name);
@@ -274,6 +286,9 @@ impl MetaState {
             Some(Change::TableReady(id)) => edit.table_ready(*id),
             Some(Change::DropTable(id)) => edit.drop_table(*id),
             Some(Change::Barrier(_)) => Ok(0),
+            Some(Change::IndexReady(c)) => edit.index_ready(c),
+            Some(Change::DropIndex(c)) => edit.drop_index(c),
+            Some(Change::DropStream(c)) => edit.drop_stream(c),
             None => refuse(
                 MetaRefusal::Invalid,
                 "a command that this version does not know",
@@ -326,13 +341,13 @@ fn meta_voters(nodes: &[Node]) -> Vec<u64> {
 }
 
 /// A command at work: every change is made to the state and noted as a row.
-struct Edit<'a> {
-    state: &'a mut MetaState,
+pub(super) struct Edit<'a> {
+    pub(super) state: &'a mut MetaState,
     changed: Vec<Row>,
 }
 
 impl Edit<'_> {
-    fn set(&mut self, record: Record) {
+    pub(super) fn set(&mut self, record: Record) {
         self.changed.push(Row {
             key: record.key().encode(),
             value: Some(record.encode()),
@@ -340,7 +355,7 @@ impl Edit<'_> {
         self.state.put(record);
     }
 
-    fn unset(&mut self, key: Key) {
+    pub(super) fn unset(&mut self, key: Key) {
         self.changed.push(Row {
             key: key.encode(),
             value: None,
@@ -452,54 +467,13 @@ impl Edit<'_> {
                 format!("a table is made with at most {PARTITIONS_PER_TABLE_MAX} partitions"),
             );
         }
-        let ring = match self.state.ring() {
-            Ok(ring) => ring,
-            Err(error) => {
-                return refuse(
-                    MetaRefusal::Invalid,
-                    format!("the ring can't place anything: {error}"),
-                );
-            }
-        };
         let mut cluster = self.state.cluster.clone();
         let id = cluster.next_table;
         cluster.next_table += 1;
-        let starts = Token::evenly_spaced(partitions);
-        for (i, &start) in starts.iter().enumerate() {
-            let position = partition_position(start, id);
-            let nodes = ring.placement(position, cluster.replication_factor as usize);
-            if nodes.is_empty() {
-                return refuse(MetaRefusal::Invalid, "no node takes data");
-            }
-            let mut members = Vec::with_capacity(nodes.len());
-            for node in nodes {
-                members.push(Member {
-                    node: node.0,
-                    replica: cluster.next_replica,
-                    role: Role::Voter as i32,
-                });
-                cluster.next_replica += 1;
-            }
-            let end = starts
-                .get(i + 1)
-                .map_or_else(|| table_end(id), |&next| token_row(id, next));
-            self.set(Record::Group(Group {
-                id: cluster.next_group,
-                table: id,
-                start: if i == 0 {
-                    table_start(id)
-                } else {
-                    token_row(id, start)
-                },
-                end,
-                range_version: 1,
-                member_version: 1,
-                members,
-                position: Bytes::copy_from_slice(&position.0.to_be_bytes()),
-                ..Default::default()
-            }));
-            cluster.next_group += 1;
-        }
+        self.make_keyspace(&mut cluster, id, partitions)?;
+        let indexes = self.new_indexes(&mut cluster, &new.indexes)?;
+        let streams = new.stream.iter().map(|stream| self.new_stream(&mut cluster, stream));
+        let streams = streams.collect();
         self.set(Record::Cluster(cluster));
         self.set(Record::Table(Table {
             id,
@@ -515,6 +489,9 @@ impl Edit<'_> {
             created_ms: new.created_ms,
             billing_changed_ms: 0,
             consumers: new.consumers.clone(),
+            indexes,
+            streams,
+            expiry: None,
         }));
         Ok(id)
     }
@@ -554,6 +531,15 @@ impl Edit<'_> {
         if let Some(protection) = change.deletion_protection {
             table.deletion_protection = protection;
         }
+        if let Some(expiry) = &change.expiry {
+            table.expiry = Some(expiry.clone());
+        }
+        if let Some(index) = &change.index {
+            self.change_indexes(&mut table, index)?;
+        }
+        if let Some(stream) = &change.stream {
+            self.change_stream(&mut table, stream)?;
+        }
         let id = table.id;
         self.set(Record::Table(table));
         Ok(id)
@@ -582,6 +568,12 @@ impl Edit<'_> {
         {
             let mut table = table.clone();
             table.set_state(TableState::Active);
+            for index in &mut table.indexes {
+                if index.state() != TableState::Deleting {
+                    index.set_state(TableState::Active);
+                    index.backfilling = false;
+                }
+            }
             self.set(Record::Table(table));
         }
         Ok(id)
@@ -594,9 +586,10 @@ impl Edit<'_> {
             .get(&id)
             .is_some_and(|t| t.state() == TableState::Deleting)
         {
-            let groups: Vec<u64> = self.state.groups_of(id).map(|g| g.id).collect();
-            for group in groups {
-                self.unset(Key::group(group));
+            let indexes = self.state.tables.get(&id).map(|t| t.indexes.clone());
+            let keyspaces = indexes.into_iter().flatten().filter(|i| !i.local).map(|i| i.id);
+            for keyspace in keyspaces.chain([id]) {
+                self.drop_keyspace(keyspace);
             }
             self.unset(Key::table(id));
         }

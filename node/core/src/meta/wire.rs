@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::records::KeyAttribute;
+use super::records::{Expiry, Index, KeyAttribute, Stream};
 use crate::wire::RequestId;
 
 /// What a request to the metadata group does.
@@ -27,6 +27,15 @@ pub enum Change {
     /// Changes nothing: the answer's revision is one that holds everything decided before the request.
     #[prost(bool, tag = "17")]
     Barrier(bool),
+    /// The entries of all older items are in the index.
+    #[prost(message, tag = "40")]
+    IndexReady(IndexId),
+    /// An index that is being deleted may be forgotten, with its partitions.
+    #[prost(message, tag = "41")]
+    DropIndex(IndexId),
+    /// An ended stream may be forgotten.
+    #[prost(message, tag = "42")]
+    DropStream(IndexId),
 }
 
 /// Gives an object a node id; again the same one.
@@ -79,6 +88,11 @@ pub struct CreateTable {
     /// Who reads the change logs of its partitions from the first write on.
     #[prost(string, repeated, tag = "10")]
     pub consumers: Vec<String>,
+    /// Indexes without ids: the metadata group gives them.
+    #[prost(message, repeated, tag = "30")]
+    pub indexes: Vec<Index>,
+    #[prost(message, optional, tag = "31")]
+    pub stream: Option<Stream>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -89,6 +103,64 @@ pub struct UpdateTable {
     pub billing: Option<NewBilling>,
     #[prost(bool, optional, tag = "3")]
     pub deletion_protection: Option<bool>,
+    #[prost(message, optional, tag = "30")]
+    pub index: Option<IndexChange>,
+    #[prost(message, optional, tag = "31")]
+    pub stream: Option<StreamChange>,
+    #[prost(message, optional, tag = "32")]
+    pub expiry: Option<Expiry>,
+}
+
+/// A change of a table's global indexes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct IndexChange {
+    /// A new one, without an id.
+    #[prost(message, optional, tag = "1")]
+    pub create: Option<Index>,
+    /// Name of one that goes.
+    #[prost(string, tag = "2")]
+    pub delete: String,
+    /// New units of existing ones.
+    #[prost(message, repeated, tag = "3")]
+    pub units: Vec<IndexUnits>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct IndexUnits {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(uint64, tag = "2")]
+    pub read_units: u64,
+    #[prost(uint64, tag = "3")]
+    pub write_units: u64,
+}
+
+/// Begins or ends a table's stream.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StreamChange {
+    #[prost(message, optional, tag = "1")]
+    pub begin: Option<Stream>,
+    #[prost(uint64, tag = "2")]
+    pub end_ms: u64,
+}
+
+/// An index of a table.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct IndexId {
+    #[prost(uint64, tag = "1")]
+    pub table: u64,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+}
+
+/// What the leader of a partition has set up for the readers of its change log.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FeedReport {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// Ids of indexes whose entries of older items are all there, and of streams that have begun.
+    #[prost(uint64, repeated, tag = "2")]
+    pub ready: Vec<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
@@ -112,7 +184,7 @@ pub struct MetaRequest {
     /// Term of the leader that proposed it; 0 until then.
     #[prost(uint64, tag = "3")]
     pub term: u64,
-    #[prost(oneof = "Change", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
+    #[prost(oneof = "Change", tags = "10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 42")]
     pub change: Option<Change>,
 }
 
@@ -216,6 +288,9 @@ pub struct NodeReport {
     pub disk_free: u64,
     #[prost(uint64, tag = "9")]
     pub disk_total: u64,
+    /// Of partitions led here whose tables have something in the making.
+    #[prost(message, repeated, tag = "30")]
+    pub feeds: Vec<FeedReport>,
 }
 
 /// What the leader of a group says of it.

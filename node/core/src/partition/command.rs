@@ -27,6 +27,28 @@ pub enum Do {
     /// Nothing changes; the request is remembered as refused, since another attempt of it may still be on its way.
     #[prost(bytes = "bytes", tag = "13")]
     Refuse(Bytes),
+    /// Entries of a global index, each newer than what was there.
+    #[prost(message, tag = "30")]
+    Entries(RowChanges),
+    /// Progress of the readers of the change log.
+    #[prost(message, tag = "31")]
+    Feeds(super::feeds::FeedsChange),
+}
+
+/// A row's new record, or its end.
+#[derive(Clone, PartialEq, Message)]
+pub struct RowChange {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub row: Bytes,
+    /// Whole record with its header; none deletes.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub record: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RowChanges {
+    #[prost(message, repeated, tag = "1")]
+    pub rows: Vec<RowChange>,
 }
 
 /// How a request ended, as it is remembered.
@@ -56,6 +78,12 @@ pub struct RowWrite {
     /// Encoded [`Outcome`]: the answer, also for a retry.
     #[prost(bytes = "bytes", tag = "4")]
     pub outcome: Bytes,
+    /// Entries of local indexes that come or go with it.
+    #[prost(message, repeated, tag = "30")]
+    pub entries: Vec<RowChange>,
+    /// As in [`Change::cause`].
+    #[prost(uint32, tag = "31")]
+    pub cause: u32,
 }
 
 /// A decision of a leader, to be applied by all replicas.
@@ -74,7 +102,7 @@ pub struct Command {
     /// Hybrid time past which it must not be applied, and until which its id is remembered; 0: none.
     #[prost(uint64, tag = "5")]
     pub deadline: u64,
-    #[prost(oneof = "Do", tags = "10, 11, 12, 13")]
+    #[prost(oneof = "Do", tags = "10, 11, 12, 13, 30, 31")]
     pub what: Option<Do>,
 }
 
@@ -143,6 +171,12 @@ pub struct ReplicaState {
     /// Who reads the change log; with none it is not written.
     #[prost(string, repeated, tag = "17")]
     pub consumers: Vec<String>,
+    /// Readers of the change log with their progress.
+    #[prost(message, repeated, tag = "30")]
+    pub feeds: Vec<super::feeds::Feed>,
+    /// About how many bytes were ever written to the change log.
+    #[prost(uint64, tag = "31")]
+    pub logged: u64,
 }
 
 impl ReplicaState {
@@ -269,6 +303,9 @@ pub struct Change {
     pub new: Option<Bytes>,
     #[prost(bytes = "bytes", optional, tag = "8")]
     pub old: Option<Bytes>,
+    /// [`ReplicaState::logged`] after it.
+    #[prost(uint64, tag = "9")]
+    pub logged: u64,
 }
 
 /// What is remembered of a request that was applied.

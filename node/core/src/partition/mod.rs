@@ -14,11 +14,15 @@
 //! - A refusal that rests on what was read (a failed condition) is given like a strong read: only by a leader that still is one.
 
 pub mod command;
+mod definition;
+mod entries;
 pub mod evaluate;
+pub mod feeds;
 pub mod latch;
 pub mod requests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kv_model::encoding::record;
@@ -26,11 +30,17 @@ use prost::Message;
 use raft::eraftpb::{Entry, EntryType};
 
 use self::command::{
-    Change, Command, Do, Outcome, Remembered, ReplicaState, RowWrite, change_key, replica_key,
+    Change, Command, Do, Outcome, Remembered, ReplicaState, RowChange, RowWrite, change_key,
+    replica_key,
 };
+pub use self::definition::Definition;
+use self::entries::EntriesAtWork;
 use self::latch::{Acquired, Latches};
 use self::requests::RequestTable;
-use crate::api::{Answer, Consistency, Error, Get, Operation, Write, Written};
+use crate::api::{
+    Answer, Consistency, Error, Get, IndexUse, LogState, Operation, RequestClass, RowsRead, Write,
+    Written,
+};
 use crate::consensus::Group;
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::mutants::{Mutant, active};
@@ -42,6 +52,8 @@ use crate::wire::{Forward, ForwardReply, Refusal, RequestId};
 const REQUESTS_MAX: usize = 16_384;
 /// A read-index that is not answered is asked again after this long, µs.
 const CONFIRM_AGAIN_US: u64 = 300_000;
+/// What a change takes in the log besides its row and records, about.
+const CHANGE_BYTES: usize = 64;
 
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +101,8 @@ impl Effects {
 pub enum ReadResult {
     /// The raw record of a row.
     Record(Option<Bytes>),
+    /// The raw records of several rows.
+    Records(Vec<Option<Bytes>>),
     Answer(Answer),
     /// The request can't be served as it is: the words for the client.
     Invalid(String),
@@ -169,13 +183,17 @@ pub struct Partition {
     unconfirmed: Vec<Guarded>,
     confirming: BTreeMap<u64, Confirming>,
     confirmed: Vec<(u64, Vec<Guarded>)>,
+    entries: EntriesAtWork,
+    /// The table, as the metadata of revision `defined_at` have it; none for the entries of a global index.
+    definition: Option<Arc<Definition>>,
+    defined_at: u64,
     /// Of the last apply, for the invariant that a log entry is applied once.
     pub not_applied: u64,
     pub duplicates: u64,
 }
 
 /// A row's record: the item under the header that says when it was written.
-fn record_of(stamp: Hybrid, item: &[u8]) -> Bytes {
+pub(crate) fn record_of(stamp: Hybrid, item: &[u8]) -> Bytes {
     let record = record::Record {
         clock: stamp.0,
         origin: 0,
@@ -186,6 +204,22 @@ fn record_of(stamp: Hybrid, item: &[u8]) -> Bytes {
         payload: item,
     };
     let mut out = Vec::with_capacity(item.len() + 16);
+    record.encode_into(&mut out);
+    out.into()
+}
+
+/// A record that says that a row ended.
+pub(crate) fn tombstone_of(stamp: Hybrid) -> Bytes {
+    let record = record::Record {
+        clock: stamp.0,
+        origin: 0,
+        tombstone: true,
+        intent: false,
+        siblings: false,
+        expiry_s: None,
+        payload: &[],
+    };
+    let mut out = Vec::new();
     record.encode_into(&mut out);
     out.into()
 }
@@ -223,6 +257,9 @@ impl Partition {
             unconfirmed: Vec::new(),
             confirming: BTreeMap::new(),
             confirmed: Vec::new(),
+            entries: EntriesAtWork::default(),
+            definition: None,
+            defined_at: 0,
             not_applied: 0,
             duplicates: 0,
         }
@@ -235,7 +272,27 @@ impl Partition {
 
     /// Requests under way.
     pub fn load(&self) -> usize {
-        self.writes.len() + self.waiting.len() + self.reading.len() + self.unconfirmed.len()
+        self.writes.len()
+            + self.waiting.len()
+            + self.reading.len()
+            + self.unconfirmed.len()
+            + self.entries.len()
+    }
+
+    /// Learns what the metadata of a revision say of its table.
+    pub fn define(&mut self, table: Option<&crate::meta::records::Table>, revision: u64) {
+        if self.defined_at == revision {
+            return;
+        }
+        self.defined_at = revision;
+        let known = self.definition.as_ref().map(|definition| &definition.record);
+        if known != table {
+            self.definition = table.map(|table| Arc::new(Definition::of(table)));
+        }
+    }
+
+    pub fn definition(&self) -> Option<&Arc<Definition>> {
+        self.definition.as_ref()
     }
 
     // ---- requests ----
@@ -253,7 +310,8 @@ impl Partition {
         let strong = match &forward.operation {
             Some(Operation::Get(get)) => get.consistency() == Consistency::Strong,
             Some(Operation::Page(page)) => page.consistency() == Consistency::Strong,
-            Some(Operation::Write(_)) => true,
+            Some(Operation::Rows(rows)) => rows.consistency() == Consistency::Strong,
+            Some(Operation::Write(_) | Operation::Entries(_)) => true,
             None => {
                 return fx.reply(
                     to,
@@ -294,6 +352,7 @@ impl Partition {
         }
         match forward.operation {
             Some(Operation::Write(_)) => self.on_write(forward, to, mood, now, fx),
+            Some(Operation::Entries(_)) => self.on_entries(forward, to, now, fx),
             _ if group.lease_until() > now.mono_us => self.read(forward, to, true, fx),
             _ => self.unconfirmed.push(Guarded::Read(forward, to)),
         }
@@ -304,6 +363,12 @@ impl Partition {
             Some(Operation::Write(write)) => self.state.holds(&write.row),
             Some(Operation::Get(get)) => self.state.holds(&get.row),
             Some(Operation::Page(page)) => self.state.holds_range(&page.start, &page.end),
+            Some(Operation::Entries(entries)) => {
+                let first = entries.entries.first();
+                first.is_some_and(|first| self.state.holds(&first.row))
+            }
+            // A change log is read by the name of its group, whatever the range is by now.
+            Some(Operation::Rows(rows)) => return rows.group == self.state.group,
             None => false,
         };
         range && forward.range_version == self.state.range_version
@@ -376,6 +441,13 @@ impl Partition {
                     "the disk is nearly full: writes are refused until there is space",
                 ),
             );
+        }
+        if self.backlog() > feeds::BACKLOG_MAX {
+            let words = "a global index is far behind";
+            return fx.reply(to, refusal(&forward, Refusal::Throttled, words));
+        }
+        if self.definition.is_none() {
+            return fx.reply(to, refusal(&forward, Refusal::NotLeader, ""));
         }
         if self.requests.is_full() {
             return fx.reply(
@@ -451,7 +523,8 @@ impl Partition {
 
     /// Whether a read is for an evaluation: then the raw record is wanted.
     pub fn wants_record(&self, read: u64) -> bool {
-        matches!(self.reading.get(&read), Some(Reading::Evaluate { .. }))
+        self.entries.is_read(read)
+            || matches!(self.reading.get(&read), Some(Reading::Evaluate { .. }))
     }
 
     pub fn on_read(
@@ -462,6 +535,14 @@ impl Partition {
         now: Now,
         fx: &mut Effects,
     ) {
+        if self.entries.is_read(read) {
+            let found = match result {
+                ReadResult::Records(records) => Ok(records),
+                ReadResult::Failed(words) | ReadResult::Invalid(words) => Err(words),
+                ReadResult::Record(_) | ReadResult::Answer(_) => Err("another answer was due".into()),
+            };
+            return self.on_entries_read(group, read, found, now, fx);
+        }
         match self.reading.remove(&read) {
             // A record that was read before this replica led again may be old, though the same request is under way again.
             Some(Reading::Evaluate { id, generation })
@@ -502,10 +583,17 @@ impl Partition {
 
     fn read_reply(&self, forward: &Forward, result: ReadResult) -> ForwardReply {
         match result {
+            ReadResult::Answer(Answer::Rows(rows)) => {
+                let log = Some(LogState {
+                    range_version: self.state.range_version,
+                    feeds: self.state.feeds.clone(),
+                });
+                self.answer(forward, Answer::Rows(RowsRead { log, ..rows }))
+            }
             ReadResult::Answer(answer) => self.answer(forward, answer),
             ReadResult::Invalid(message) => refusal(forward, Refusal::Validation, message),
             ReadResult::Failed(message) => refusal(forward, Refusal::Storage, message),
-            ReadResult::Record(_) => refusal(
+            ReadResult::Record(_) | ReadResult::Records(_) => refusal(
                 forward,
                 Refusal::Storage,
                 "a raw record where an answer was due",
@@ -543,7 +631,7 @@ impl Partition {
             ReadResult::Failed(message) | ReadResult::Invalid(message) => {
                 Err(refusal(forward, Refusal::Storage, message))
             }
-            ReadResult::Answer(_) => Err(refusal(
+            ReadResult::Answer(_) | ReadResult::Records(_) => Err(refusal(
                 forward,
                 Refusal::Storage,
                 "an answer where a raw record was due",
@@ -669,6 +757,10 @@ impl Partition {
             Ok(parsed) => parsed,
             Err(error) => return Err(refusal(forward, Refusal::Storage, error.to_string())),
         };
+        let version = parsed.as_ref().map_or(0, |record| record.clock);
+        if write.only_version > 0 && version != write.only_version {
+            return Err(refusal(forward, Refusal::ConditionFailed, ""));
+        }
         let evaluated = evaluate::Parsed::of(write).and_then(|expressions| {
             evaluate::evaluate(parsed.as_ref().map(|r| r.payload), write, &expressions)
         });
@@ -679,7 +771,15 @@ impl Partition {
             },
             other => refusal(forward, Refusal::Validation, other.to_string()),
         })?;
+        let payload = parsed.as_ref().filter(|record| !record.tombstone);
+        let old_item = old
+            .as_ref()
+            .zip(payload)
+            .map(|(old, record)| old.slice_ref(record.payload));
         let stamp = self.stamp(now);
+        let (entries, indexes) = self
+            .index_changes(write, old_item.as_ref(), mutation.new.as_ref(), stamp)
+            .map_err(|words| refusal(forward, Refusal::Validation, words))?;
         if stamp > Hybrid(forward.deadline) {
             return Err(refusal(
                 forward,
@@ -692,8 +792,10 @@ impl Partition {
             old_size: mutation.old_size,
             new_size: mutation.new_size,
             version: stamp.0,
+            indexes,
         };
-        let keep_old = !self.state.consumers.is_empty();
+        let keep_old = self.is_logged() || self.definition.as_ref().is_some_and(|d| d.is_read());
+        let expires = forward.caller.as_ref().is_some_and(|c| c.class() == RequestClass::TimeToLive);
         let what = RowWrite {
             row: write.row.clone(),
             record: mutation.new.map(|item| record_of(stamp, &item)),
@@ -704,6 +806,8 @@ impl Partition {
             }
             .encode_to_vec()
             .into(),
+            entries,
+            cause: u32::from(expires),
         };
         let command = Command {
             term,
@@ -714,6 +818,37 @@ impl Partition {
             what: Some(Do::Write(what)),
         };
         Ok((command, self.answer(forward, Answer::Written(written))))
+    }
+
+    /// Entries of local indexes that change with an item, and what the write costs in all indexes.
+    fn index_changes(
+        &self,
+        write: &Write,
+        old: Option<&Bytes>,
+        new: Option<&Bytes>,
+        stamp: Hybrid,
+    ) -> Result<(Vec<RowChange>, Vec<IndexUse>), String> {
+        let Some(definition) = &self.definition else {
+            return Ok(Default::default());
+        };
+        definition
+            .check(new, write.action.as_ref())
+            .map_err(|error| error.to_string())?;
+        let entries = definition.local_entries(&write.row, old, new, stamp);
+        let counted = match write.count_indexes {
+            true => definition.count(&write.row, old, new),
+            false => Ok(Vec::new()),
+        };
+        let unreadable = |error| format!("an item can't be read: {error}");
+        Ok((
+            entries.map_err(unreadable)?,
+            counted.map_err(unreadable)?,
+        ))
+    }
+
+    /// Whether changes are logged.
+    fn is_logged(&self) -> bool {
+        !self.state.consumers.is_empty() || !self.state.feeds.is_empty()
     }
 
     fn finish(&mut self, id: RequestId, row: &Bytes, reply: ForwardReply, fx: &mut Effects) {
@@ -819,6 +954,7 @@ impl Partition {
         }
         self.proposed.clear();
         self.latches.clear();
+        self.drop_entries(leader, fx);
         for (forward, to) in std::mem::take(&mut self.waiting) {
             fx.reply(to, lost(&forward, Refusal::NotLeader));
         }
@@ -891,6 +1027,12 @@ impl Partition {
                 what: Some(Do::Genesis(_)),
                 ..
             }) => return,
+            Some(command) if matches!(command.what, Some(Do::Entries(_))) => {
+                return self.apply_entries(command, entry, fx);
+            }
+            Some(command) if matches!(command.what, Some(Do::Feeds(_))) => {
+                return self.apply_feeds(command, entry, fx);
+            }
             Some(command) => self.apply_command(command, entry, fx),
             None => Applied::Nothing,
         };
@@ -971,16 +1113,20 @@ impl Partition {
         entry: &Entry,
         fx: &mut Effects,
     ) {
-        if !self.state.consumers.is_empty() {
+        if self.is_logged() {
+            let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+            let bytes = CHANGE_BYTES + write.row.len() + len(&write.record) + len(&write.old);
+            self.state.logged += bytes as u64;
             let change = Change {
                 format: 1,
                 id: Some(id),
                 stamp,
                 origin: 0,
-                cause: 0,
+                cause: write.cause,
                 row: write.row.clone(),
                 new: write.record.clone(),
                 old: write.old,
+                logged: self.state.logged,
             };
             let key = change_key(group, self.state.range_version, entry.index, 0);
             fx.batch
@@ -989,6 +1135,12 @@ impl Partition {
         match write.record {
             Some(record) => fx.batch.put(Keyspace::Data, write.row, record),
             None => fx.batch.delete(Keyspace::Data, write.row),
+        }
+        for RowChange { row, record } in write.entries {
+            match record {
+                Some(record) => fx.batch.put(Keyspace::Data, row, record),
+                None => fx.batch.delete(Keyspace::Data, row),
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::consensus::GroupLog;
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::records::{NodeState, TableState};
 use crate::meta::wire::{
-    Change, MetaEvents, MetaRefusal, MetaReply, MetaRequest, MetaWatch, NodeReport, Register,
+    Change, FeedReport, MetaEvents, MetaRefusal, MetaReply, MetaRequest, MetaWatch, NodeReport, Register,
 };
 use crate::meta::{MetaState, View, watch};
 use crate::partition::ReplyTo;
@@ -506,7 +506,11 @@ impl Shard {
             .tables
             .values()
             .filter(|t| matches!(t.state(), TableState::Creating))
-            .flat_map(|t| self.view.state.groups_of(t.id))
+            .flat_map(|t| {
+                let indexes = t.indexes.iter().filter(|index| !index.local);
+                indexes.map(|index| index.id).chain([t.id])
+            })
+            .flat_map(|keyspace| self.view.state.groups_of(keyspace))
             .map(|g| g.id)
             .filter(|id| {
                 self.replicas
@@ -515,22 +519,23 @@ impl Shard {
                     .is_some_and(|p| p.is_serving())
             })
             .collect();
-        self.send_report(leads);
+        let feeds = self.ready_feeds();
+        self.send_report(leads, feeds);
     }
 
     pub(super) fn report_lead(&mut self, id: GroupId) {
         let making = self
             .view
             .group(id)
-            .and_then(|g| self.view.state.tables.get(&g.table))
+            .and_then(|g| self.view.state.table_of_keyspace(g.table))
             .is_some_and(|t| t.state() == TableState::Creating);
         if making {
-            self.send_report(vec![id.0]);
+            self.send_report(vec![id.0], Vec::new());
         }
     }
 
-    fn send_report(&mut self, leads: Vec<u64>) {
-        if leads.is_empty() {
+    fn send_report(&mut self, leads: Vec<u64>, feeds: Vec<FeedReport>) {
+        if leads.is_empty() && feeds.is_empty() {
             return;
         }
         if let Some(to) = self.meta_target(0) {
@@ -540,6 +545,7 @@ impl Shard {
                 Lane::Small,
                 Kind::NodeReport(NodeReport {
                     leads,
+                    feeds,
                     ..Default::default()
                 }),
             );

@@ -126,6 +126,14 @@ impl Gateway {
             Some(Operation::Get(g)) => (&g.row, g.table, false),
             Some(Operation::Page(p)) if p.reverse => (&p.end, p.table, true),
             Some(Operation::Page(p)) => (&p.start, p.table, false),
+            Some(Operation::Entries(e)) => match e.entries.first() {
+                Some(first) => (&first.row, e.table, false),
+                None => return,
+            },
+            Some(Operation::Rows(r)) => match view.group(GroupId(r.group)) {
+                Some(group) => (&group.start, group.table, false),
+                None => return self.end(id, Err(Error::TableNotFound(String::new())), acts),
+            },
             None => return,
         };
         let route = if back {
@@ -135,7 +143,7 @@ impl Gateway {
         };
         let Some(route) = route.filter(|r| r.group.table == table) else {
             if view.state.is_known()
-                && !view.state.tables.contains_key(&table)
+                && view.state.table_of_keyspace(table).is_none()
                 && !pending.uncertain
             {
                 return self.end(id, Err(Error::TableNotFound(String::new())), acts);
@@ -198,7 +206,7 @@ impl Gateway {
         };
         if let Some(answer) = reply.answer {
             if let Some(ticket) = view.ticket(GroupId(reply.group)) {
-                if !matches!(answer, Answer::Got(_) | Answer::Paged(_)) {
+                if matches!(answer, Answer::Written(_)) {
                     ticket.set_leader(Some(from));
                 }
             }

@@ -77,6 +77,13 @@ impl Replica {
         }
     }
 
+    pub fn partition_mut(&mut self) -> Option<&mut Partition> {
+        match &mut self.machine {
+            Machine::Partition(partition) => Some(partition),
+            Machine::Metadata(_) => None,
+        }
+    }
+
     pub fn metadata(&self) -> Option<&Metadata> {
         match &self.machine {
             Machine::Metadata(metadata) => Some(metadata),
@@ -380,6 +387,7 @@ impl Shard {
             self.work(id, work);
         }
         self.with_partition_if(id);
+        self.work_feeds(id);
         self.publish_ticket(id);
     }
 

@@ -8,9 +8,9 @@ use raft::eraftpb::{Entry, EntryType};
 use crate::consensus::Group;
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::MetaState;
-use crate::meta::records::TableState;
+use crate::meta::records::{Table, TableState};
 use crate::meta::watch::History;
-use crate::meta::wire::{Change, MetaEvents, MetaRefusal, MetaReply, MetaRequest, Outcome};
+use crate::meta::wire::{Change, FeedReport, IndexId, MetaEvents, MetaRefusal, MetaReply, MetaRequest, Outcome};
 use crate::partition::ReplyTo;
 use crate::partition::command::{Command, Do, ReplicaState, replica_key};
 use crate::store::{Batch, Keyspace};
@@ -46,6 +46,8 @@ pub struct Metadata {
     watchers: BTreeMap<NodeId, Watcher>,
     /// Partitions reported to have a leader.
     led: BTreeSet<u64>,
+    /// (partition, index or stream) that are reported to be set up.
+    fed: BTreeSet<(u64, u64)>,
     own_requests: u64,
 }
 
@@ -60,6 +62,7 @@ impl Metadata {
             waiting: Vec::new(),
             watchers: BTreeMap::new(),
             led: BTreeSet::new(),
+            fed: BTreeSet::new(),
             own_requests: 0,
         }
     }
@@ -96,6 +99,7 @@ impl Metadata {
         self.serving = false;
         self.watchers.clear();
         self.led.clear();
+        self.fed.clear();
         let leader = group.leader().map_or(0, |(_, n)| n.0);
         let proposed = std::mem::take(&mut self.proposed)
             .into_values()
@@ -241,6 +245,57 @@ impl Metadata {
         }
     }
 
+    /// A node says how far the indexes and streams in the making are in the partitions that it leads.
+    pub fn on_feeds(&mut self, feeds: &[FeedReport]) {
+        for report in feeds {
+            if self.state.groups.contains_key(&report.group) {
+                let ready = report.ready.iter().map(|feed| (report.group, *feed));
+                self.fed.extend(ready);
+            }
+        }
+    }
+
+    /// Whether every partition of a table has set up a reader of its change log.
+    fn is_fed(&self, table: u64, reader: u64) -> bool {
+        let mut groups = self.state.groups_of(table);
+        groups.all(|group| self.fed.contains(&(group.id, reader)))
+    }
+
+    /// What becomes of the indexes and streams of a table.
+    fn keep_readers(&self, table: &Table, drop_tables: bool, changes: &mut Vec<Change>) {
+        let id = |index| IndexId {
+            table: table.id,
+            index,
+        };
+        for index in table.indexes.iter().filter(|index| !index.local) {
+            match index.state() {
+                TableState::Creating if self.is_fed(table.id, index.id) => {
+                    changes.push(Change::IndexReady(id(index.id)));
+                }
+                TableState::Deleting if drop_tables => changes.push(Change::DropIndex(id(index.id))),
+                _ => {}
+            }
+        }
+        let settled = table.indexes.iter().all(|index| {
+            index.local || index.state() == TableState::Active
+        });
+        let streaming = table
+            .streams
+            .iter()
+            .all(|stream| stream.ended_ms > 0 || self.is_fed(table.id, stream.id));
+        if table.state() == TableState::Updating && settled && streaming {
+            changes.push(Change::TableReady(table.id));
+        }
+    }
+
+    /// Whether all partitions of a new table and of its indexes have leaders, and its change logs readers.
+    fn is_made(&self, table: &Table) -> bool {
+        let keyspaces = table.indexes.iter().filter(|index| !index.local).map(|i| i.id);
+        let led = |keyspace| self.state.groups_of(keyspace).all(|g| self.led.contains(&g.id));
+        keyspaces.chain([table.id]).all(led)
+            && table.readers().all(|(reader, _)| self.is_fed(table.id, reader))
+    }
+
     /// What the leader does by itself: tables become active, deleted ones go.
     pub fn housekeeping(&mut self, group: &mut Group, drop_tables: bool) {
         if !self.serving || !group.may_propose() {
@@ -249,13 +304,11 @@ impl Metadata {
         let mut changes = Vec::new();
         for table in self.state.tables.values() {
             match table.state() {
-                TableState::Creating
-                    if self
-                        .state
-                        .groups_of(table.id)
-                        .all(|g| self.led.contains(&g.id)) =>
-                {
+                TableState::Creating if self.is_made(table) => {
                     changes.push(Change::TableReady(table.id));
+                }
+                TableState::Active | TableState::Updating => {
+                    self.keep_readers(table, drop_tables, &mut changes);
                 }
                 TableState::Deleting if drop_tables => changes.push(Change::DropTable(table.id)),
                 _ => {}
@@ -263,6 +316,7 @@ impl Metadata {
         }
         let groups = &self.state.groups;
         self.led.retain(|g| groups.contains_key(g));
+        self.fed.retain(|(g, _)| groups.contains_key(g));
         for change in changes {
             self.own_requests += 1;
             // Unique over leaders, since a term has one.

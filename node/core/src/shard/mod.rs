@@ -6,6 +6,7 @@
 //! [`Shard::step`] takes what has happened since the last step and the time, and returns what is to be done. It reads no clock, no
 //! file and no randomness, so that a run is a function of its inputs: the simulator runs whole clusters of this very code.
 
+mod feeder;
 mod follow;
 mod gateway;
 mod groups;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::gateway::GATEWAY_STEP_US;
+use self::feeder::Feeder;
 use self::gateway::{Act, Gateway};
 use self::groups::Replica;
 pub use self::io::{Fatal, Input, Lane, MetaError, Output, Request};
@@ -84,6 +86,12 @@ pub struct Counts {
     pub bad_frames: u64,
     /// Requests that the network brought a second time.
     pub replays: u64,
+    /// Entries of global indexes that were sent and acknowledged.
+    pub index_entries: u64,
+    /// Items that expired and were deleted.
+    pub expired_items: u64,
+    /// Age of the oldest change of the last batch that reached its index, ms.
+    pub index_lag_ms: u64,
 }
 
 #[derive(Debug)]
@@ -137,6 +145,7 @@ pub struct Shard {
     /// How far the wall clock of each node is ahead of this one's, ms.
     clocks: BTreeMap<NodeId, i64>,
     handing_over: bool,
+    feeder: Feeder,
     pub counts: Counts,
 
     // of the running step
@@ -288,6 +297,9 @@ impl Shard {
                 deadline_us,
             } => self.ask_meta(Some(token), change, deadline_us),
             Input::Appended(number) => self.on_appended(number),
+            Input::Read { id, group, result } if self.feeder.is_read(id) => {
+                self.on_feed_read(id, group, result);
+            }
             Input::Read { id, group, result } => {
                 self.with_partition(group, |partition, group, now, fx| {
                     partition.on_read(group, id, result, now, fx)
@@ -326,6 +338,7 @@ impl Shard {
             self.hand_over();
         }
         self.tick_meta();
+        self.tick_feeds();
         let replicas = &self.replicas;
         let leads = |group: GroupId| replicas.get(&group).is_some_and(|r| r.group.is_leader());
         let sent = self.senders.tick(leads, self.now, &mut self.out);
@@ -395,6 +408,7 @@ impl Shard {
             Kind::NodeReport(report) => {
                 self.with_metadata(|metadata, group, _| {
                     metadata.on_report(&report.leads);
+                    metadata.on_feeds(&report.feeds);
                     metadata.housekeeping(group, false);
                 });
             }
@@ -428,6 +442,9 @@ impl Shard {
                     }
                     let target = Target::Group(GroupId(forward.group));
                     self.send(to, target, Lane::Small, Kind::Forward(forward));
+                }
+                Act::Reply { token, result } if Feeder::is_token(token) => {
+                    self.on_feed_reply(token, result);
                 }
                 Act::Reply { token, result } => self.out.push(Output::Reply { token, result }),
             }
@@ -484,6 +501,7 @@ impl Shard {
             );
         }
         let mood = self.mood;
+        self.define(group);
         self.with_partition(group, |partition, group, now, fx| {
             partition.on_request(group, forward, to, mood, now, fx)
         });

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 
+use super::feeder::Feeder;
 use super::gateway::Gateway;
 use super::groups::{Machine, metadata_of, requests_of};
 use super::metadata::Metadata;
@@ -66,6 +67,7 @@ impl Shard {
             replays: Default::default(),
             clocks: BTreeMap::new(),
             handing_over: false,
+            feeder: Feeder::default(),
             counts: Counts::default(),
             dirty: Default::default(),
             local: Default::default(),

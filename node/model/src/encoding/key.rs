@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! part     tag | payload          S, B: 00 escaped as 00 FF, ended by 00 01;  N: the ordered form
-//! tuple    part*                  at most four: a GSI's key may have as many
+//! tuple    part*                  at most four: a GSI's key may have as many, and the table's key behind them
 //! row      table, 8 | token, 16 | partition tuple | 00 | index | sort tuple
 //! ```
 //! A part knows its own end and is a prefix of no other, so tuples compare part by part. The token
@@ -27,8 +27,10 @@ pub use range::{
 };
 pub use row::{ITEM_INDEX, RowKey, row_key};
 
-/// Attributes that one key may have.
+/// Attributes that a partition key may have.
 pub const PARTS_MAX: usize = 4;
+/// Attributes that a sort key may have: those of a global index's range key, and the table's own key.
+pub const SORT_PARTS_MAX: usize = PARTS_MAX + 2;
 
 /// Ends the partition tuple within a row's key; sorts before every part.
 const TUPLE_END: u8 = 0x00;
@@ -121,12 +123,30 @@ pub fn decode_tuple(bytes: &[u8]) -> Result<Vec<AttributeValue>, Error> {
             reader.finish()?;
             break;
         }
-        if parts.len() == PARTS_MAX {
+        if parts.len() == SORT_PARTS_MAX {
             return Err(Error::TooManyParts);
         }
         parts.push(decode_part(tag, &mut reader)?);
     }
     Ok(parts)
+}
+
+/// The rest of an encoded tuple behind its first part.
+///
+/// # Errors
+/// The [`Error`] that says what is wrong with the bytes.
+pub fn skip_part(tuple: &[u8]) -> Result<&[u8], Error> {
+    let mut reader = Reader::new(tuple);
+    let tag = reader.byte()?;
+    decode_part(tag, &mut reader)?;
+    Ok(reader.rest())
+}
+
+/// The parts of an encoded partition key, as they stand in a sort key.
+pub fn without_end(partition_key: &[u8]) -> &[u8] {
+    partition_key
+        .strip_suffix(&[TUPLE_END])
+        .unwrap_or(partition_key)
 }
 
 fn decode_part(tag: u8, reader: &mut Reader<'_>) -> Result<AttributeValue, Error> {

@@ -65,6 +65,17 @@ pub struct KeyCondition {
     pub range: Option<RangeCondition>,
 }
 
+/// Which items of an index with several key attributes a `Query` reads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ManyKeyCondition {
+    /// Values of the hash attributes.
+    pub hash: Vec<AttributeValue>,
+    /// Values of the first range attributes.
+    pub equal: Vec<AttributeValue>,
+    /// A test of the range attribute behind those.
+    pub range: Option<RangeCondition>,
+}
+
 impl KeyExpression {
     /// The tests that the expression joins.
     ///
@@ -240,6 +251,46 @@ impl KeyClauses {
             _ => None,
         };
         Ok(KeyCondition { hash, range })
+    }
+
+    /// The condition on a key of several attributes a part: an equality on every hash attribute, equalities on leading range
+    /// attributes, and any test of the one behind them.
+    ///
+    /// # Errors
+    /// A hash attribute without equality, a range attribute that is left out before a tested one, a test of another attribute, or a
+    /// value of another type.
+    pub fn bind_many(
+        mut self,
+        hash: &[KeyAttribute],
+        range: &[KeyAttribute],
+    ) -> Result<ManyKeyCondition, Error> {
+        let missing = |key: &KeyAttribute| Error::MissingKeyCondition {
+            attribute: key.name.clone(),
+        };
+        let mut bound = ManyKeyCondition::default();
+        for key in hash {
+            match self.take(key)?.ok_or_else(|| missing(key))? {
+                RangeCondition::Equal(value) => bound.hash.push(value),
+                _ => return Err(Error::KeyConditionNotSupported),
+            }
+        }
+        let mut open = true;
+        for key in range {
+            match self.take(key)? {
+                None => open = false,
+                Some(_) if bound.range.is_some() => return Err(Error::KeyConditionNotSupported),
+                Some(_) if !open => return Err(missing(&range[bound.equal.len()])),
+                Some(RangeCondition::Equal(value)) => bound.equal.push(value),
+                Some(test) => {
+                    bound.range = Some(test);
+                    open = false;
+                }
+            }
+        }
+        match self.clauses.is_empty() {
+            true => Ok(bound),
+            false => Err(Error::KeyConditionNotSupported),
+        }
     }
 
     /// The test of `key`, if there is one.

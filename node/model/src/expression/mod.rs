@@ -42,7 +42,7 @@ pub use ast::{AttributeType, Comparator, Expr, Operand};
 pub use condition::{Condition, parse_condition};
 pub use error::{ApplyError, Error, KeyRole, PlaceholderMap, Reason};
 pub use key_condition::{
-    KeyClauses, KeyCondition, KeyExpression, RangeCondition, parse_key_condition,
+    KeyClauses, KeyCondition, KeyExpression, ManyKeyCondition, RangeCondition, parse_key_condition,
 };
 pub use path::{Path, Step, check_scalar_keys};
 pub use placeholders::Placeholders;

@@ -67,7 +67,7 @@ fn hostile_keys_are_refused() {
         (b"\x11", Error::Tag(0x11)),
         (b"\x00\x00", Error::Trailing),
         (
-            b"\x20\x02\x20\x02\x20\x02\x20\x02\x20\x02",
+            b"\x20\x02\x20\x02\x20\x02\x20\x02\x20\x02\x20\x02\x20\x02",
             Error::TooManyParts,
         ),
     ] {

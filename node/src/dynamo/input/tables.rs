@@ -82,13 +82,20 @@ static LOCAL_INDEX: Structure = Structure::new(
 );
 static LOCAL: Member = Member::free("", Shape::Structure(&LOCAL_INDEX));
 
+/// A global index's key has up to four attributes a part.
+const GLOBAL_KEY_SCHEMA: Member = Member::new(
+    "KeySchema",
+    Shape::List(&KEY_ELEMENT),
+    &[Rule::NotNull, Rule::MinLength(1), Rule::MaxLength(8)],
+);
+
 static GLOBAL_INDEX: Structure = Structure::new(
     "GlobalSecondaryIndex",
     &[
         Member::new("Projection", Shape::Structure(&PROJECTION), NOT_NULL),
         Member::new("IndexName", Shape::String, REQUIRED_NAME),
         Member::free("ProvisionedThroughput", Shape::Structure(&THROUGHPUT)),
-        KEY_SCHEMA,
+        GLOBAL_KEY_SCHEMA,
     ],
 );
 static GLOBAL: Member = Member::free("", Shape::Structure(&GLOBAL_INDEX));
@@ -110,7 +117,7 @@ static CREATE_INDEX: Structure = Structure::new(
         Member::new("Projection", Shape::Structure(&PROJECTION), NOT_NULL),
         Member::new("IndexName", Shape::String, REQUIRED_NAME),
         Member::free("ProvisionedThroughput", Shape::Structure(&THROUGHPUT)),
-        KEY_SCHEMA,
+        GLOBAL_KEY_SCHEMA,
     ],
 );
 static DELETE_INDEX: Structure = Structure::new(

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::batch::{Outcome, Pairs, run_all};
+use super::write::counts_indexes;
 use super::{Context, read};
 use crate::database::Database;
 use crate::dynamo::capacity::{self, Report};
@@ -72,10 +73,11 @@ pub async fn run<D: Database>(
     let request: Request<'_> = read(&BATCH_WRITE_ITEM, body)?;
     let parts = check(&request)?;
     // All is checked before anything is written.
+    let report = Report::parse(request.return_consumed_capacity.as_deref());
     let mut writes = Vec::new();
     for part in &parts {
         let table = context.active_table(part.name).await?;
-        writes.extend(writes_of(part, &table)?);
+        writes.extend(writes_of(part, &table, report)?);
     }
     let tasks = writes.into_iter().map(|write| {
         let (database, caller) = (Arc::clone(context.database), context.caller.clone());
@@ -83,7 +85,6 @@ pub async fn run<D: Database>(
         async move { database.write(&caller, write, deadline).await }
     });
     let outcomes = run_all(tasks.collect()).await?;
-    let report = Report::parse(request.return_consumed_capacity.as_deref());
     answer(&parts, &outcomes, report, out);
     Ok(())
 }
@@ -128,15 +129,22 @@ fn change(sent: &RawValue) -> Result<Change, Error> {
     }
 }
 
-fn writes_of(part: &Part<'_, '_>, table: &Table) -> Result<Vec<Write>, Error> {
+fn writes_of(
+    part: &Part<'_, '_>,
+    table: &Table,
+    report: Report,
+) -> Result<Vec<Write>, Error> {
+    let count_indexes = counts_indexes(table, report);
     let mut rows = HashSet::new();
     let mut writes = Vec::with_capacity(part.changes.len());
     for change in &part.changes {
         let (keyed, action) = match change {
-            Change::Put(new) => (
-                keys::of_batched_item(table, new)?,
-                Action::Put(item::encode(new)),
-            ),
+            Change::Put(new) => {
+                let keyed = keys::of_batched_item(table, new)?;
+                let encoded = item::encode(new);
+                keys::check_indexes(table, &encoded)?;
+                (keyed, Action::Put(encoded))
+            }
             Change::Delete(key) => (keys::of_key(table, key)?, Action::Delete(true)),
         };
         if !rows.insert(keyed.row.clone()) {
@@ -150,8 +158,9 @@ fn writes_of(part: &Part<'_, '_>, table: &Table) -> Result<Vec<Write>, Error> {
             key: keyed.key,
             condition: None,
             returns: Returns::None.into(),
-            return_on_failure: false,
             action: Some(action),
+            count_indexes,
+            ..Default::default()
         });
     }
     Ok(writes)
@@ -195,7 +204,13 @@ fn answer(
                     Outcome::Unprocessed => 0.0,
                 });
                 let units = units.sum();
-                output::object(out, |o| capacity::describe(o, report, part.name, units));
+                let used = capacity::sum_uses(outcomes.iter().filter_map(|outcome| match outcome {
+                    Outcome::Done(written) => Some(&written.indexes[..]),
+                    Outcome::Unprocessed => None,
+                }));
+                output::object(out, |o| {
+                    capacity::describe_with(o, report, part.name, units, &used);
+                });
             });
         }
     });

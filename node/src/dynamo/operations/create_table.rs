@@ -1,11 +1,11 @@
 //! `CreateTable`.
 
-use kv_core::tables::{Billing, NewTable};
+use kv_core::tables::{Billing, NewTable, StreamView};
 use kv_model::schema::{KeyAttribute, KeyKind, TableSchema};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Context, read};
+use super::{Context, indexes, read};
 use crate::database::Database;
 use crate::dynamo::error::Error;
 use crate::dynamo::input::{Bool, CREATE_TABLE, Int, Text, table_name_of};
@@ -33,9 +33,12 @@ struct Request<'a> {
     provisioned_throughput: Option<Throughput>,
     warm_throughput: Option<Warm>,
     deletion_protection_enabled: Option<Bool>,
-    local_secondary_indexes: Option<Vec<IgnoredAny>>,
-    global_secondary_indexes: Option<Vec<IgnoredAny>>,
-    stream_specification: Option<Stream>,
+    #[serde(borrow)]
+    local_secondary_indexes: Option<Vec<indexes::Description<'a>>>,
+    #[serde(borrow)]
+    global_secondary_indexes: Option<Vec<indexes::Description<'a>>>,
+    #[serde(borrow)]
+    stream_specification: Option<Stream<'a>>,
     #[serde(rename = "SSESpecification")]
     sse_specification: Option<Encryption>,
     tags: Option<Vec<IgnoredAny>>,
@@ -48,20 +51,20 @@ struct Request<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Definition<'a> {
+pub(super) struct Definition<'a> {
     #[serde(borrow)]
-    attribute_name: Text<'a>,
+    pub attribute_name: Text<'a>,
     #[serde(borrow)]
-    attribute_type: Text<'a>,
+    pub attribute_type: Text<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct KeyElement<'a> {
+pub(super) struct KeyElement<'a> {
     #[serde(borrow)]
-    attribute_name: Text<'a>,
+    pub attribute_name: Text<'a>,
     #[serde(borrow)]
-    key_type: Text<'a>,
+    pub key_type: Text<'a>,
 }
 
 /// Units a second.
@@ -81,8 +84,10 @@ struct Warm {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Stream {
+pub(super) struct Stream<'a> {
     pub stream_enabled: Bool,
+    #[serde(borrow)]
+    pub stream_view_type: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +107,22 @@ pub async fn run<D: Database>(
         request.provisioned_throughput,
     )?;
     let schema = schema(&request)?;
+    let indexes = indexes::of_new_table(
+        request.local_secondary_indexes.as_deref(),
+        request.global_secondary_indexes.as_deref(),
+        &indexes::Keys {
+            hash: &schema.hash.name,
+            range: schema.range.as_ref().map(|range| range.name.as_str()),
+        },
+        &indexes::Definitions(&request.attribute_definitions),
+        billing,
+    )?;
+    let stream = request
+        .stream_specification
+        .as_ref()
+        .map(Stream::view)
+        .transpose()?
+        .flatten();
     refuse_later(&request)?;
     let new = NewTable {
         account: context.caller.account.clone(),
@@ -110,6 +131,8 @@ pub async fn run<D: Database>(
         billing,
         deletion_protection: request.deletion_protection_enabled.unwrap_or_default().0,
         partitions: partitions(request.warm_throughput.as_ref()),
+        indexes,
+        stream,
     };
     let table = context
         .database
@@ -232,26 +255,7 @@ fn schema(request: &Request<'_>) -> Result<TableSchema, Error> {
 
 /// Refuses what a later version brings, after the checks that the service makes of it.
 fn refuse_later(request: &Request<'_>) -> Result<(), Error> {
-    for (name, indexes) in [
-        ("LocalSecondaryIndexes", &request.local_secondary_indexes),
-        ("GlobalSecondaryIndexes", &request.global_secondary_indexes),
-    ] {
-        match indexes {
-            Some(indexes) if indexes.is_empty() => {
-                return Err(Error::invalid(format_args!("List of {name} is empty")));
-            }
-            Some(_) => return Err(Error::later(name)),
-            None => {}
-        }
-    }
     let given = [
-        (
-            "StreamSpecification",
-            request
-                .stream_specification
-                .as_ref()
-                .is_some_and(|s| s.stream_enabled.0),
-        ),
         (
             "SSESpecification",
             request
@@ -277,6 +281,25 @@ fn refuse_later(request: &Request<'_>) -> Result<(), Error> {
     match given.iter().find(|(_, given)| *given) {
         Some((name, _)) => Err(Error::later(name)),
         None => Ok(()),
+    }
+}
+
+impl Stream<'_> {
+    /// The view of a stream that is to run; none if there shall be none.
+    pub(super) fn view(&self) -> Result<Option<StreamView>, Error> {
+        match (self.stream_enabled.0, self.stream_view_type.as_deref()) {
+            (true, Some("KEYS_ONLY")) => Ok(Some(StreamView::KeysOnly)),
+            (true, Some("NEW_IMAGE")) => Ok(Some(StreamView::NewImage)),
+            (true, Some("OLD_IMAGE")) => Ok(Some(StreamView::OldImage)),
+            (true, Some(_)) => Ok(Some(StreamView::NewAndOldImages)),
+            (true, None) => Err(Error::invalid(
+                "StreamSpecification.StreamViewType must be specified when StreamEnabled is true",
+            )),
+            (false, Some(_)) => Err(Error::invalid(
+                "StreamViewType cannot be specified when StreamEnabled is false",
+            )),
+            (false, None) => Ok(None),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use kv_core::api::{Action, Write};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::write::{answer, returns};
+use super::write::{answer, counts_indexes, returns};
 use super::{Context, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
@@ -85,6 +85,7 @@ pub async fn run<D: Database>(
     if let Some((condition, _)) = &condition {
         check_condition_keys(condition, &table.schema)?;
     }
+    let report = Report::parse(request.return_consumed_capacity.as_deref());
     let write = Write {
         table: table.id.0,
         row: keyed.row,
@@ -94,12 +95,13 @@ pub async fn run<D: Database>(
         return_on_failure: request.return_values_on_condition_check_failure.as_deref()
             == Some("ALL_OLD"),
         action: Some(Action::Delete(true)),
+        count_indexes: counts_indexes(&table, report),
+        ..Default::default()
     };
     let written = context
         .database
         .write(&context.caller, write, context.deadline)
         .await?;
-    let report = Report::parse(request.return_consumed_capacity.as_deref());
     answer(&written, report, table_name_of(&request.table_name), out);
     Ok(())
 }

@@ -7,14 +7,14 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use kv_core::api::{Consistency, Expression, Page, Paged};
-use kv_core::tables::Table;
 use kv_model::encoding::key::Range;
 
 use super::Context;
+use super::target::Target;
 use crate::database::Database;
 use crate::dynamo::capacity::{self, Report};
 use crate::dynamo::error::Error;
-use crate::dynamo::{keys, output};
+use crate::dynamo::output;
 
 /// What a page looks at at most.
 const PAGE_BYTES: u64 = 1024 * 1024;
@@ -27,6 +27,7 @@ pub fn check_select(
     select: Option<&str>,
     projection: bool,
     attributes: bool,
+    indexed: bool,
 ) -> Result<bool, Error> {
     let given = match (projection, attributes) {
         (true, _) => Some("ProjectionExpression"),
@@ -42,26 +43,13 @@ pub fn check_select(
         (Some("COUNT"), Some(name)) => refuse(name, "only the Count"),
         (Some("ALL_ATTRIBUTES"), Some(name)) => refuse(name, "ALL_ATTRIBUTES"),
         (Some("ALL_PROJECTED_ATTRIBUTES"), Some(name)) => refuse(name, "ALL_PROJECTED_ATTRIBUTES"),
-        (Some("ALL_PROJECTED_ATTRIBUTES"), None) => Err(Error::invalid(
+        (Some("ALL_PROJECTED_ATTRIBUTES"), None) if !indexed => Err(Error::invalid(
             "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName",
         )),
         (Some("SPECIFIC_ATTRIBUTES"), None) => Err(Error::validation(
             "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
         )),
         (select, _) => Ok(select == Some("COUNT")),
-    }
-}
-
-/// Refuses an index, of which no table has any yet, in the service's words for one that isn't there.
-///
-/// # Errors
-/// [`Error::Validation`].
-pub fn check_index(index: Option<&str>) -> Result<(), Error> {
-    match index {
-        Some(name) => Err(Error::validation(format!(
-            "The table does not have the specified index: {name}"
-        ))),
-        None => Ok(()),
     }
 }
 
@@ -76,6 +64,8 @@ pub struct Wish {
     pub projection: Option<Expression>,
     pub count_only: bool,
     pub consistency: Consistency,
+    /// Answer with the items behind the entries of a local index.
+    pub fetch: bool,
 }
 
 impl Wish {
@@ -95,17 +85,18 @@ impl Wish {
 /// The cluster's.
 pub async fn walk<D: Database>(
     context: &Context<'_, D>,
-    table: &Table,
+    target: Target<'_>,
     wish: Wish,
 ) -> Result<Paged, Error> {
     let mut start = start_of(wish.range.start);
     let mut end = end_of(wish.range.end);
     let mut whole = Paged::default();
     let limit = u64::from(wish.limit);
+    let (keyspace, number) = target.place();
     // An empty end is none: only a start can lie behind it.
     while end.is_empty() || start < end {
         let page = Page {
-            table: table.id.0,
+            table: keyspace,
             start: start.clone(),
             end: end.clone(),
             reverse: wish.reverse,
@@ -115,6 +106,8 @@ pub async fn walk<D: Database>(
             projection: wish.projection.clone(),
             count_only: wish.count_only,
             consistency: wish.consistency.into(),
+            index: number.into(),
+            fetch: wish.fetch,
         };
         let page = context
             .database
@@ -124,6 +117,7 @@ pub async fn walk<D: Database>(
         whole.count += page.count;
         whole.scanned += page.scanned;
         whole.bytes += page.bytes;
+        whole.fetched += page.fetched;
         let Some(last) = page.last else { break };
         if limit > 0 && whole.scanned >= limit || whole.bytes >= PAGE_BYTES {
             whole.last = Some(last);
@@ -165,7 +159,7 @@ fn end_of(bound: Bound<Vec<u8>>) -> Bytes {
 /// Writes the answer.
 pub fn answer(
     page: &Paged,
-    table: &Table,
+    target: Target<'_>,
     count_only: bool,
     (report, consistency): (Report, Consistency),
     out: &mut Vec<u8>,
@@ -182,11 +176,23 @@ pub fn answer(
         let key = page
             .last
             .as_ref()
-            .and_then(|row| keys::write_key(&table.schema, row));
+            .and_then(|row| target.write_key(row));
         if let Some(key) = key {
             o.value("LastEvaluatedKey", |out| out.extend_from_slice(&key));
         }
-        let units = capacity::read_units(page.bytes, consistency == Consistency::Strong);
-        capacity::report(o, report, &table.name, units);
+        let strong = consistency == Consistency::Strong;
+        let units = capacity::read_units(page.bytes, strong);
+        let table = &target.table.name;
+        match target.index {
+            None => capacity::report(o, report, table, units),
+            Some(_) if report == Report::None => {}
+            Some(index) => {
+                let fetched = page.fetched as f64 * if strong { 1.0 } else { 0.5 };
+                let used = [(&*index.schema.name, index.schema.is_local(), units)];
+                o.object("ConsumedCapacity", |o| {
+                    capacity::describe_with(o, report, table, fetched, &used);
+                });
+            }
+        }
     });
 }

@@ -6,7 +6,7 @@ use kv_model::value::check_item;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::write::{answer, returns};
+use super::write::{answer, counts_indexes, returns};
 use super::{Context, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
@@ -85,9 +85,12 @@ pub async fn run<D: Database>(
     expressions.check_all_used()?;
     let table = context.active_table(&request.table_name).await?;
     let keyed = keys::of_item(&table, &new)?;
+    let encoded = item::encode(&new);
+    keys::check_indexes(&table, &encoded)?;
     if let Some((condition, _)) = &condition {
         check_condition_keys(condition, &table.schema)?;
     }
+    let report = Report::parse(request.return_consumed_capacity.as_deref());
     let write = Write {
         table: table.id.0,
         row: keyed.row,
@@ -96,13 +99,14 @@ pub async fn run<D: Database>(
         returns: returns(request.return_values.as_deref()).into(),
         return_on_failure: request.return_values_on_condition_check_failure.as_deref()
             == Some("ALL_OLD"),
-        action: Some(Action::Put(item::encode(&new))),
+        action: Some(Action::Put(encoded)),
+        count_indexes: counts_indexes(&table, report),
+        ..Default::default()
     };
     let written = context
         .database
         .write(&context.caller, write, context.deadline)
         .await?;
-    let report = Report::parse(request.return_consumed_capacity.as_deref());
     answer(&written, report, table_name_of(&request.table_name), out);
     Ok(())
 }

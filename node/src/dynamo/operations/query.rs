@@ -1,17 +1,13 @@
 //! `Query`: the items of one partition key, in the order of the sort key.
 
 use kv_core::api::Expression;
-use kv_core::tables::Table;
-use kv_model::encoding::key::{
-    ITEM_INDEX, Part, Range, SortCondition, partition_key, partition_rows, sort_rows, token,
-};
-use kv_model::expression::{Condition, KeyClauses, KeyCondition, RangeCondition};
-use kv_model::schema;
-use kv_model::value::{AttributeValue, Item};
+use kv_model::expression::{Condition, KeyClauses};
+use kv_model::value::Item;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::pages::{self, Wish, check_index, check_select};
+use super::pages::{self, Wish, check_select};
+use super::target::Target;
 use super::{Context, consistency, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
@@ -20,7 +16,7 @@ use crate::dynamo::expressions::{
     Expressions, Wanted, check_condition_keys, check_parameters, refuse_legacy,
 };
 use crate::dynamo::input::{Bool, Int, Names, QUERY, Text};
-use crate::dynamo::{keys, values};
+use crate::dynamo::values;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -83,44 +79,47 @@ pub async fn run<D: Database>(
         request.select.as_deref(),
         request.projection_expression.is_some(),
         request.attributes_to_get.is_some(),
+        request.index_name.is_some(),
     )?;
     let table = context.active_table(&request.table_name).await?;
-    check_index(request.index_name.as_deref())?;
     let Parsed {
         clauses,
         filter,
         wanted,
     } = parsed;
-    let condition = bind(clauses, &table.schema)?;
+    let consistency = consistency(request.consistent_read);
+    let target = Target::of(&table, request.index_name.as_deref(), consistency)?;
+    let condition = target.bind(clauses)?;
     if let Some((filter, _)) = &filter {
         check_condition_keys(filter, &table.schema)?;
-        filter.check_spares_keys(&keys::names(&table.schema))?;
+        filter.check_spares_keys(&target.key_names())?;
     }
     if let Some(wanted) = &wanted {
         wanted.check_keys(&table.schema)?;
     }
-    let consistency = consistency(request.consistent_read);
     let mut wish = Wish {
-        range: range(&table, &condition)?,
+        range: target.rows(&condition)?,
         reverse: request.scan_index_forward == Some(Bool(false)),
         limit: request
             .limit
             .and_then(|limit| u32::try_from(limit.0).ok())
             .unwrap_or(0),
         filter: filter.map(|(_, wire)| wire),
+        fetch: target.fetches(request.select.as_deref(), wanted.as_ref())?,
         projection: wanted.map(|wanted| wanted.expression),
         count_only,
         consistency,
     };
     if let Some(key) = &start_key {
-        let keyed = keys::of_key(&table, key)
+        let row = target
+            .start_row(key)
             .map_err(|_| Error::validation("The provided starting key is invalid"))?;
-        check_start(&table, &condition, key)?;
-        wish.start_after(keyed.row);
+        target.check_start(&condition, key)?;
+        wish.start_after(row);
     }
-    let page = pages::walk(context, &table, wish).await?;
+    let page = pages::walk(context, target, wish).await?;
     let report = Report::parse(request.return_consumed_capacity.as_deref());
-    pages::answer(&page, &table, count_only, (report, consistency), out);
+    pages::answer(&page, target, count_only, (report, consistency), out);
     Ok(())
 }
 
@@ -195,59 +194,4 @@ fn parse(request: &mut Request<'_>) -> Result<Parsed, Error> {
         filter,
         wanted,
     })
-}
-
-fn bind(clauses: KeyClauses, schema: &schema::TableSchema) -> Result<KeyCondition, Error> {
-    Ok(clauses.bind(&schema.hash, schema.range.as_ref())?)
-}
-
-/// The rows that the condition describes.
-fn range(table: &Table, condition: &KeyCondition) -> Result<Range, Error> {
-    let partition = partition_key(&[part(&condition.hash)?]);
-    let token = token(&partition);
-    let Some(sort) = &condition.range else {
-        return Ok(partition_rows(table.id.0, token, &partition, ITEM_INDEX));
-    };
-    let sort = match sort {
-        RangeCondition::Equal(value) => SortCondition::Equal(part(value)?),
-        RangeCondition::Less(value) => SortCondition::Less(part(value)?),
-        RangeCondition::LessOrEqual(value) => SortCondition::LessOrEqual(part(value)?),
-        RangeCondition::Greater(value) => SortCondition::Greater(part(value)?),
-        RangeCondition::GreaterOrEqual(value) => SortCondition::GreaterOrEqual(part(value)?),
-        RangeCondition::Between(low, high) => SortCondition::Between(part(low)?, part(high)?),
-        RangeCondition::BeginsWith(value) => SortCondition::BeginsWith(part(value)?),
-    };
-    Ok(sort_rows(
-        table.id.0,
-        token,
-        &partition,
-        ITEM_INDEX,
-        &[],
-        sort,
-    ))
-}
-
-fn part(value: &AttributeValue) -> Result<Part<'_>, Error> {
-    // Bound to the key, the value has its type.
-    Part::new(value).ok_or_else(|| schema::Error::Mismatch.into())
-}
-
-/// The starting key must lie within what is asked for.
-fn check_start(table: &Table, condition: &KeyCondition, key: &Item) -> Result<(), Error> {
-    if key.get(&table.schema.hash.name) != Some(&condition.hash) {
-        return Err(Error::validation(
-            "The provided starting key is outside query boundaries based on provided conditions",
-        ));
-    }
-    let range = table
-        .schema
-        .range
-        .as_ref()
-        .and_then(|range| key.get(&range.name));
-    match (&condition.range, range) {
-        (Some(condition), Some(value)) if !condition.matches(value) => Err(Error::validation(
-            "The provided starting key does not match the range key predicate",
-        )),
-        _ => Ok(()),
-    }
 }

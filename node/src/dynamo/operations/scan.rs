@@ -2,13 +2,13 @@
 //!
 //! Segments are equal spans of tokens, so they do not overlap, leave nothing out, and stay the same when partitions split.
 
-use kv_core::tables::Table;
-use kv_model::encoding::key::{Range, token_rows};
+use kv_model::encoding::key::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::pages::{self, Wish, check_index, check_select};
+use super::pages::{self, Wish, check_select};
 use super::query::start_key;
+use super::target::Target;
 use super::{Context, consistency, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
@@ -17,7 +17,6 @@ use crate::dynamo::expressions::{
     Expressions, Wanted, check_condition_keys, check_parameters, refuse_legacy,
 };
 use crate::dynamo::input::{Bool, Int, Names, SCAN, Text};
-use crate::dynamo::keys;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -109,44 +108,46 @@ pub async fn run<D: Database>(
         request.select.as_deref(),
         request.projection_expression.is_some(),
         request.attributes_to_get.is_some(),
+        request.index_name.is_some(),
     )?;
     let table = context.active_table(&request.table_name).await?;
-    check_index(request.index_name.as_deref())?;
+    let consistency = consistency(request.consistent_read);
+    let target = Target::of(&table, request.index_name.as_deref(), consistency)?;
     if let Some((filter, _)) = &filter {
         check_condition_keys(filter, &table.schema)?;
     }
     if let Some(wanted) = &wanted {
         wanted.check_keys(&table.schema)?;
     }
-    let consistency = consistency(request.consistent_read);
     let mut wish = Wish {
-        range: segment.rows(&table),
+        range: segment.rows(target),
         reverse: false,
         limit: request
             .limit
             .and_then(|limit| u32::try_from(limit.0).ok())
             .unwrap_or(0),
         filter: filter.map(|(_, wire)| wire),
+        fetch: target.fetches(request.select.as_deref(), wanted.as_ref())?,
         projection: wanted.map(|wanted| wanted.expression),
         count_only,
         consistency,
     };
     if let Some(key) = &start_key {
-        let keyed = keys::of_key(&table, key).map_err(|error| {
+        let row = target.start_row(key).map_err(|error| {
             Error::validation(format!("The provided starting key is invalid: {error}"))
         })?;
-        if !wish.range.contains(&keyed.row) {
+        if !wish.range.contains(&row) {
             return Err(Error::validation(format!(
                 "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with \
                  correct Segment. TotalSegments: {} Segment: {}",
                 segment.total, segment.index
             )));
         }
-        wish.start_after(keyed.row);
+        wish.start_after(row);
     }
-    let page = pages::walk(context, &table, wish).await?;
+    let page = pages::walk(context, target, wish).await?;
     let report = Report::parse(request.return_consumed_capacity.as_deref());
-    pages::answer(&page, &table, count_only, (report, consistency), out);
+    pages::answer(&page, target, count_only, (report, consistency), out);
     Ok(())
 }
 
@@ -173,10 +174,10 @@ impl Segment {
         }
     }
 
-    fn rows(self, table: &Table) -> Range {
+    fn rows(self, target: Target<'_>) -> Range {
         let next = self.index + 1;
         let end = (next < self.total).then(|| self.first_token(next));
-        token_rows(table.id.0, self.first_token(self.index), end)
+        target.tokens(self.first_token(self.index), end)
     }
 
     /// `⌊index × 2^128 / total⌋`

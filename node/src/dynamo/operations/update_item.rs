@@ -5,7 +5,7 @@ use kv_model::expression::{Condition, Update};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::write::{answer, returns};
+use super::write::{answer, counts_indexes, returns};
 use super::{Context, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
@@ -106,6 +106,7 @@ pub async fn run<D: Database>(
     if let Some((condition, _)) = &condition {
         check_condition_keys(condition, &table.schema)?;
     }
+    let report = Report::parse(request.return_consumed_capacity.as_deref());
     let write = Write {
         table: table.id.0,
         row: keyed.row,
@@ -117,12 +118,13 @@ pub async fn run<D: Database>(
         action: Some(Action::Update(
             update.map(|(_, wire)| wire).unwrap_or_default(),
         )),
+        count_indexes: counts_indexes(&table, report),
+        ..Default::default()
     };
     let written = context
         .database
         .write(&context.caller, write, context.deadline)
         .await?;
-    let report = Report::parse(request.return_consumed_capacity.as_deref());
     answer(&written, report, table_name_of(&request.table_name), out);
     Ok(())
 }

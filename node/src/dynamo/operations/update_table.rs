@@ -1,11 +1,11 @@
 //! `UpdateTable`: billing and deletion protection.
 
-use kv_core::tables::{Billing, Table, TableChange, TableStatus};
+use kv_core::tables::{Billing, StreamView, Table, TableChange, TableStatus};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::create_table::{Encryption, Stream, Throughput};
-use super::{Context, named, read};
+use super::create_table::{Definition, Encryption, Stream, Throughput};
+use super::{Context, indexes, named, read};
 use crate::database::Database;
 use crate::dynamo::error::Error;
 use crate::dynamo::input::{Bool, Text, UPDATE_TABLE};
@@ -20,8 +20,12 @@ struct Request<'a> {
     billing_mode: Option<Text<'a>>,
     provisioned_throughput: Option<Throughput>,
     deletion_protection_enabled: Option<Bool>,
-    global_secondary_index_updates: Option<Vec<IndexUpdate>>,
-    stream_specification: Option<Stream>,
+    #[serde(borrow)]
+    global_secondary_index_updates: Option<Vec<indexes::Update<'a>>>,
+    #[serde(borrow)]
+    attribute_definitions: Option<Vec<Definition<'a>>>,
+    #[serde(borrow)]
+    stream_specification: Option<Stream<'a>>,
     #[serde(rename = "SSESpecification")]
     sse_specification: Option<Encryption>,
     #[serde(borrow)]
@@ -29,14 +33,6 @@ struct Request<'a> {
     on_demand_throughput: Option<IgnoredAny>,
     warm_throughput: Option<IgnoredAny>,
     replica_updates: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct IndexUpdate {
-    update: Option<IgnoredAny>,
-    create: Option<IgnoredAny>,
-    delete: Option<IgnoredAny>,
 }
 
 pub async fn run<D: Database>(
@@ -50,6 +46,16 @@ pub async fn run<D: Database>(
         .map(Throughput::billing)
         .transpose()?;
     check_something(&request)?;
+    let updates = request
+        .global_secondary_index_updates
+        .as_deref()
+        .unwrap_or_default();
+    indexes::check_updates(updates)?;
+    let stream = request
+        .stream_specification
+        .as_ref()
+        .map(Stream::view)
+        .transpose()?;
     refuse_later(&request)?;
     let table = context.table(&request.table_name).await?;
     if table.status != TableStatus::Active {
@@ -63,9 +69,24 @@ pub async fn run<D: Database>(
             table.name
         )));
     }
+    let billing = billing(&table, request.billing_mode.as_deref(), asked)?;
+    let definitions = request.attribute_definitions.as_deref().unwrap_or_default();
+    let definitions = indexes::Definitions(definitions);
+    let index = indexes::change(
+        updates,
+        &table,
+        &definitions,
+        billing.unwrap_or(table.billing),
+    )?;
+    if let Some(view) = stream {
+        check_stream(&table, view)?;
+    }
     let change = TableChange {
-        billing: billing(&table, request.billing_mode.as_deref(), asked)?,
+        billing,
         deletion_protection: request.deletion_protection_enabled.map(|enabled| enabled.0),
+        index,
+        stream,
+        expiry: None,
     };
     let table = context
         .database
@@ -78,6 +99,22 @@ pub async fn run<D: Database>(
         });
     });
     Ok(())
+}
+
+/// A stream is begun where none runs, and ended where one does.
+fn check_stream(table: &Table, view: Option<StreamView>) -> Result<(), Error> {
+    let runs = table.stream().is_some_and(|stream| stream.ended_ms.is_none());
+    match (view, runs) {
+        (Some(_), true) => Err(Error::validation(format!(
+            "Table already has an enabled stream: TableName: {}",
+            table.name
+        ))),
+        (None, false) => Err(Error::validation(format!(
+            "Table has no stream to disable: TableName: {}",
+            table.name
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// There must be something to change.
@@ -105,27 +142,7 @@ fn check_something(request: &Request<'_>) -> Result<(), Error> {
 }
 
 fn refuse_later(request: &Request<'_>) -> Result<(), Error> {
-    let updates = request
-        .global_secondary_index_updates
-        .as_deref()
-        .unwrap_or_default();
-    let empty =
-        |one: &IndexUpdate| one.update.is_none() && one.create.is_none() && one.delete.is_none();
-    if updates.iter().any(empty) {
-        return Err(Error::invalid(
-            "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, \
-             GlobalSecondaryIndexUpdate.Delete must not be null",
-        ));
-    }
     let given = [
-        ("GlobalSecondaryIndexUpdates", !updates.is_empty()),
-        (
-            "StreamSpecification",
-            request
-                .stream_specification
-                .as_ref()
-                .is_some_and(|s| s.stream_enabled.0),
-        ),
         (
             "SSESpecification",
             request

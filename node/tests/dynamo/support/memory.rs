@@ -13,8 +13,12 @@ use kv_core::ids::TableId;
 use kv_core::partition::evaluate::{Parsed, evaluate};
 use kv_core::read;
 use kv_core::store::{self, KeyRange, Keyspace, Reader, Visitor};
-use kv_core::tables::{Billing, NewTable, Table, TableChange, TableStatus};
+use kv_core::tables::{
+    Billing, Expiry, Index, IndexChange, NewIndex, NewTable, Stream, Table, TableChange, TableStatus,
+};
+use kv_model::encoding::key::RowKey;
 use kv_model::encoding::record::Record;
+use kv_model::index::{IndexSchema, Place};
 use kv_node::database::Database;
 use parking_lot::Mutex;
 
@@ -59,6 +63,33 @@ impl Memory {
         self.clock.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    fn index(&self, new: NewIndex, local: u8) -> Index {
+        let place = match new.local {
+            true => Place::Local(local),
+            false => Place::Global(self.tick()),
+        };
+        Index {
+            schema: IndexSchema {
+                name: new.name,
+                place,
+                hash: new.hash,
+                range: new.range,
+                projection: new.projection,
+            },
+            status: TableStatus::Active,
+            backfilling: false,
+            billing: new.billing,
+            item_count: 0,
+            size_bytes: 0,
+        }
+    }
+
+    /// The table of this id.
+    fn by_id(&self, id: u64) -> Option<Arc<Table>> {
+        let tables = self.tables.lock();
+        tables.values().find(|table| table.id.0 == id).cloned()
+    }
+
     fn change(
         &self,
         account: &str,
@@ -75,6 +106,21 @@ impl Memory {
         *table = Arc::new(changed);
         Ok(Arc::clone(table))
     }
+}
+
+fn record(version: u64, item: &[u8]) -> Bytes {
+    let mut row = Vec::new();
+    let record = Record {
+        clock: version,
+        origin: 0,
+        tombstone: false,
+        intent: false,
+        siblings: false,
+        expiry_s: None,
+        payload: item,
+    };
+    record.encode_into(&mut row);
+    row.into()
 }
 
 fn of_read(error: read::Error) -> Error {
@@ -137,6 +183,21 @@ impl Database for Memory {
             billing_changed_ms: None,
             item_count: 0,
             size_bytes: 0,
+            indexes: (1u8..)
+                .zip(new.indexes)
+                .map(|(number, index)| self.index(index, number))
+                .collect(),
+            streams: new
+                .stream
+                .map(|view| Stream {
+                    id: 1,
+                    view,
+                    created_ms: 1_700_000_000_500,
+                    ended_ms: None,
+                })
+                .into_iter()
+                .collect(),
+            expiry: None,
         });
         tables.insert(key, Arc::clone(&table));
         Ok(table)
@@ -157,6 +218,23 @@ impl Database for Memory {
             }
             if let Some(protection) = change.deletion_protection {
                 table.deletion_protection = protection;
+            }
+            match change.index {
+                Some(IndexChange::Create(new)) => {
+                    let index = self.index(new, 0);
+                    table.indexes.push(index);
+                }
+                Some(IndexChange::Delete(name)) => {
+                    table.indexes.retain(|index| index.schema.name != name);
+                }
+                Some(IndexChange::Units(_)) | None => {}
+            }
+            if let Some((attribute, enabled)) = change.expiry {
+                table.expiry = Some(Expiry {
+                    attribute,
+                    enabled,
+                    changed_ms: 1_700_000_001_000,
+                });
             }
         })
     }
@@ -185,23 +263,28 @@ impl Database for Memory {
         let mut rows = self.rows.lock();
         let old = rows.0.get(&write.row).cloned();
         let old = old
-            .as_deref()
-            .map(|row| Record::parse(row).expect("a record").payload);
-        let mutation = evaluate(old, &write, &parsed)?;
+            .as_ref()
+            .map(|row| row.slice_ref(Record::parse(row).expect("a record").payload));
+        let mutation = evaluate(old.as_deref(), &write, &parsed)?;
+        let table = self.by_id(write.table).expect("a table");
+        let base = RowKey::parse(&write.row).expect("a row");
+        for index in &table.indexes {
+            let entry = |item: Option<&Bytes>| {
+                item.and_then(|item| {
+                    let entry = index.schema.entry(&table.schema, &base, item);
+                    entry.expect("an item")
+                })
+            };
+            if let Some(before) = entry(old.as_ref()) {
+                rows.0.remove(&before.row[..]);
+            }
+            if let Some(after) = entry(mutation.new.as_ref()) {
+                rows.0.insert(after.row.into(), record(version, &after.item));
+            }
+        }
         match &mutation.new {
             Some(item) => {
-                let mut row = Vec::new();
-                let record = Record {
-                    clock: version,
-                    origin: 0,
-                    tombstone: false,
-                    intent: false,
-                    siblings: false,
-                    expiry_s: None,
-                    payload: item,
-                };
-                record.encode_into(&mut row);
-                rows.0.insert(write.row, row.into());
+                rows.0.insert(write.row, record(version, item));
             }
             None => {
                 rows.0.remove(&write.row);
@@ -212,6 +295,7 @@ impl Database for Memory {
             old_size: mutation.old_size,
             new_size: mutation.new_size,
             version,
+            indexes: Vec::new(),
         })
     }
 

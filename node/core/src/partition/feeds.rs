@@ -1,0 +1,277 @@
+//! Readers of a partition's change log and their progress: replicated state, changed by commands in the partition's own log.
+//!
+//! ```text
+//!   change log  ├── forgotten ──┼── sent, tombstones may still be needed ──┼── not sent ──►
+//!                               sweep.at                                  index.at        (a stream's `at`: older than 24 h)
+//! ```
+//! Invariants:
+//! - A position moves only after what lies before it has reached its reader; nothing behind the least position is cut.
+//! - A reader begins where the command that names it is applied: all later changes are logged for it.
+
+use bytes::{Bytes, BytesMut, BufMut};
+use prost::Message;
+use raft::eraftpb::Entry;
+
+use super::command::{Command, Do};
+use super::{Definition, Effects, Partition};
+use crate::consensus::Group;
+use crate::ids::GroupId;
+use crate::meta::indexes::Reader;
+use crate::store::{KeyRange, Keyspace};
+use crate::time::{Hybrid, Now};
+
+/// Bytes of changes that wait for an index, at which writers are throttled.
+pub const BACKLOG_MAX: u64 = 64 << 20;
+/// The id of the reader that forgets tombstones behind all indexes.
+pub const SWEEP: u64 = 0;
+
+/// What a reader is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum FeedKind {
+    Index = 0,
+    Stream = 1,
+    Sweep = 2,
+}
+
+/// A reader of the change log.
+#[derive(Clone, PartialEq, Message)]
+pub struct Feed {
+    /// Keyspace of the index, or the stream's id.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(enumeration = "FeedKind", tag = "2")]
+    pub kind: i32,
+    /// [`position`] of the last change that is done with.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub at: Bytes,
+    /// `logged` of that change.
+    #[prost(uint64, tag = "4")]
+    pub logged: u64,
+    /// The first row whose item may not be in the index yet; at the partition's end all are.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub fill: Bytes,
+    /// Range version at which it began to read this partition's log.
+    #[prost(uint64, tag = "6")]
+    pub since: u64,
+    /// The shard that this one was split from: its group and range version; 0: none.
+    #[prost(uint64, tag = "7")]
+    pub parent_group: u64,
+    #[prost(uint64, tag = "8")]
+    pub parent_version: u64,
+    /// Range versions that have ended, with the position of their end.
+    #[prost(message, repeated, tag = "9")]
+    pub closed: Vec<Closed>,
+    /// Where it began.
+    #[prost(bytes = "bytes", tag = "10")]
+    pub began: Bytes,
+}
+
+/// A range version of a partition that has ended.
+#[derive(Clone, PartialEq, Message)]
+pub struct Closed {
+    #[prost(uint64, tag = "1")]
+    pub range_version: u64,
+    /// Position of its last possible change.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub end: Bytes,
+    /// Hybrid time of its end.
+    #[prost(uint64, tag = "3")]
+    pub stamp: u64,
+    /// The range version that went on.
+    #[prost(uint64, tag = "4")]
+    pub next: u64,
+}
+
+impl Feed {
+    /// Whether all items that were there before it are in the index of a partition that ends at `end`.
+    pub fn is_filled(&self, end: &[u8]) -> bool {
+        self.kind() != FeedKind::Index || &self.fill[..] >= end
+    }
+}
+
+/// A change of the readers.
+#[derive(Clone, PartialEq, Message)]
+pub struct FeedsChange {
+    /// New ones (without a position), and new positions.
+    #[prost(message, repeated, tag = "1")]
+    pub set: Vec<Feed>,
+    #[prost(uint64, repeated, tag = "2")]
+    pub drop: Vec<u64>,
+    /// Cut the log behind all readers.
+    #[prost(bool, tag = "3")]
+    pub trim: bool,
+}
+
+/// A change's place in its partition's log: what its key is behind the group.
+pub fn position(range_version: u64, index: u64, ordinal: u32) -> Bytes {
+    let mut out = BytesMut::with_capacity(20);
+    out.put_u64(range_version);
+    out.put_u64(index);
+    out.put_u32(ordinal);
+    out.freeze()
+}
+
+/// The key at a position.
+pub fn key_at(group: GroupId, position: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(8 + position.len());
+    out.put_u64(group.0);
+    out.put_slice(position);
+    out.freeze()
+}
+
+/// The first key behind a position.
+pub fn key_after(group: GroupId, position: &[u8]) -> Bytes {
+    let mut out = BytesMut::from(&key_at(group, position)[..]);
+    if !position.is_empty() {
+        out.put_u8(0);
+    }
+    out.freeze()
+}
+
+/// Behind all changes of a group.
+pub fn log_end(group: GroupId) -> Bytes {
+    Bytes::copy_from_slice(&(group.0 + 1).to_be_bytes())
+}
+
+impl Partition {
+    /// Bytes of changes that the slowest index has not yet.
+    pub fn backlog(&self) -> u64 {
+        let indexes = self.state.feeds.iter().filter(|f| f.kind() == FeedKind::Index);
+        let slowest = indexes.map(|feed| feed.logged).min();
+        slowest.map_or(0, |logged| self.state.logged.saturating_sub(logged))
+    }
+
+    /// What has to change so that the readers are those of the table.
+    pub fn wanted_feeds(&self, definition: &Definition) -> Option<FeedsChange> {
+        let mut change = FeedsChange::default();
+        let readers: Vec<(u64, Reader)> = definition.record.readers().collect();
+        let sweeps = readers.iter().any(|(_, reader)| *reader == Reader::Index);
+        let wanted = readers
+            .iter()
+            .map(|(id, reader)| match reader {
+                Reader::Index => (*id, FeedKind::Index),
+                Reader::Stream => (*id, FeedKind::Stream),
+            })
+            .chain(sweeps.then_some((SWEEP, FeedKind::Sweep)));
+        let wanted: Vec<(u64, FeedKind)> = wanted.collect();
+        for (id, kind) in &wanted {
+            if !self.state.feeds.iter().any(|feed| feed.id == *id) {
+                change.set.push(Feed {
+                    id: *id,
+                    kind: *kind as i32,
+                    ..Default::default()
+                });
+            }
+        }
+        let gone = |feed: &&Feed| !wanted.iter().any(|(id, _)| *id == feed.id);
+        change.drop = self.state.feeds.iter().filter(gone).map(|feed| feed.id).collect();
+        (!change.set.is_empty() || !change.drop.is_empty()).then_some(change)
+    }
+
+    /// Proposes a change of the readers; false if it can't be proposed now.
+    pub fn propose_feeds(&mut self, group: &mut Group, change: FeedsChange, now: Now) -> bool {
+        if !self.serving || !group.may_propose() {
+            return false;
+        }
+        let stamp = self.stamp(now);
+        let command = Command {
+            term: group.term(),
+            range_version: self.state.range_version,
+            stamp: stamp.0,
+            what: Some(Do::Feeds(change)),
+            ..Default::default()
+        };
+        let proposed = group.propose(command.encode_entry()).is_some();
+        if proposed {
+            self.last_stamp = stamp;
+        }
+        proposed
+    }
+
+    pub(super) fn apply_feeds(&mut self, command: Command, entry: &Entry, fx: &mut Effects) {
+        let Some(Do::Feeds(change)) = command.what else {
+            return;
+        };
+        if command.term != entry.term || command.range_version != self.state.range_version {
+            self.not_applied += 1;
+            return;
+        }
+        self.state.stamp = self.state.stamp.max(command.stamp);
+        for mut feed in change.set {
+            match self.state.feeds.iter_mut().find(|old| old.id == feed.id) {
+                Some(old) => {
+                    if feed.at > old.at {
+                        (old.at, old.logged) = (feed.at, feed.logged);
+                    }
+                    old.fill = old.fill.clone().max(feed.fill);
+                }
+                None => {
+                    feed.at = position(self.state.range_version, entry.index, 0);
+                    feed.began = feed.at.clone();
+                    feed.logged = self.state.logged;
+                    feed.fill = self.state.start.clone();
+                    feed.since = self.state.range_version;
+                    self.state.feeds.push(feed);
+                }
+            }
+        }
+        self.state.feeds.retain(|feed| !change.drop.contains(&feed.id));
+        if change.trim || !change.drop.is_empty() {
+            self.trim(fx);
+        }
+    }
+
+    /// Cuts the log behind the slowest reader.
+    fn trim(&mut self, fx: &mut Effects) {
+        // Readers of that kind keep everything.
+        if !self.state.consumers.is_empty() {
+            return;
+        }
+        let group = self.state.group();
+        let least = self.state.feeds.iter().map(|feed| &feed.at).min();
+        let end = least.map_or_else(|| log_end(group), |at| key_after(group, at));
+        fx.batch.delete_range(KeyRange {
+            keyspace: Keyspace::ChangeLog,
+            start: key_at(group, &[]),
+            end,
+        });
+    }
+
+    /// The hybrid time that is surely past for every reader of this partition.
+    pub fn applied_stamp(&self) -> Hybrid {
+        Hybrid(self.state.stamp)
+    }
+}
+
+/// What readers of the parent's log find after a split at `at`, done by the entry `index`: the child reads on in a log of its own, the
+/// parent under its new range version.
+pub fn split(
+    parent: &[Feed],
+    (group, old_version, new_version): (u64, u64, u64),
+    index: u64,
+    stamp: u64,
+    at: &Bytes,
+) -> (Vec<Feed>, Vec<Feed>) {
+    let end = position(old_version, index, u32::MAX);
+    let mut left = parent.to_vec();
+    let mut right = parent.to_vec();
+    for feed in &mut left {
+        feed.closed.push(Closed {
+            range_version: old_version,
+            end: end.clone(),
+            stamp,
+            next: new_version,
+        });
+    }
+    for feed in &mut right {
+        feed.at = Bytes::new();
+        feed.began = Bytes::new();
+        feed.logged = 0;
+        feed.since = new_version;
+        (feed.parent_group, feed.parent_version) = (group, old_version);
+        feed.closed.clear();
+        feed.fill = feed.fill.clone().max(at.clone());
+    }
+    (left, right)
+}
