@@ -131,7 +131,7 @@ fn code(error: &Error, late: bool) -> Code {
         | Error::UnrecognizedClient => Code::Unauthenticated,
         Error::ResourceNotFound(_) => Code::NotFound,
         Error::ResourceInUse(_) | Error::ConditionalCheckFailed { .. } => Code::FailedPrecondition,
-        Error::Throttling(_) => Code::ResourceExhausted,
+        Error::LimitExceeded(_) | Error::Throttling(_) => Code::ResourceExhausted,
         Error::Unavailable(_) => Code::Unavailable,
         Error::Internal(_) => Code::Unknown,
     }
