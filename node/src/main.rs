@@ -70,6 +70,9 @@ struct Dev {
     /// Seconds that a request may take inside.
     #[arg(long, default_value_t = 10)]
     request_timeout: u64,
+    /// Seconds between two looks for expired items.
+    #[arg(long, default_value_t = 30)]
+    ttl_interval: u64,
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +193,7 @@ async fn start_dev(dev: Dev) -> Result<Node, Failure> {
         data_dir: (!dev.in_memory).then_some(dev.data_dir),
         keys,
         deadline: Duration::from_secs(dev.request_timeout),
+        ttl_interval: Duration::from_secs(dev.ttl_interval.max(1)),
     })
     .await
 }

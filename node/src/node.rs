@@ -99,6 +99,8 @@ pub struct DevConfig {
     pub data_dir: Option<PathBuf>,
     pub keys: Vec<AccessKey>,
     pub deadline: Duration,
+    /// Pause between two looks for expired items; zero: the default.
+    pub ttl_interval: Duration,
 }
 
 /// The disk of a node, open.
@@ -306,6 +308,7 @@ impl Node {
             incarnation,
             nonce,
             seeds: vec![NodeId(node)],
+            expire: config.ttl_interval,
         };
         let prepared = Prepared::new(&runtime_config);
         let Disk {
@@ -380,6 +383,7 @@ impl Node {
             incarnation,
             nonce,
             seeds,
+            expire: Duration::ZERO,
         };
         let prepared = Prepared::new(&runtime_config);
         let Disk {

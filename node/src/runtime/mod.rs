@@ -97,6 +97,8 @@ pub struct Config {
     pub incarnation: u64,
     pub nonce: u64,
     pub seeds: Vec<NodeId>,
+    /// Pause between two looks for expired items; zero: the default.
+    pub expire: std::time::Duration,
 }
 
 /// The running threads of a node.
@@ -179,6 +181,7 @@ impl Prepared {
                 nonce: config.nonce,
                 seeds: config.seeds.clone(),
                 flush_log_bytes: 0,
+                expire_us: config.expire.as_micros() as u64,
             };
             let shard =
                 Shard::start(shard_config, &*store, &logs, now).map_err(StartError::Recover)?;

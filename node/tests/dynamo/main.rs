@@ -4,6 +4,7 @@ mod auth;
 mod batches;
 mod connections;
 mod errors;
+mod indexes;
 mod items;
 mod pages;
 mod support;

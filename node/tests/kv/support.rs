@@ -29,6 +29,7 @@ impl Server {
             account: "123456789012".into(),
         });
         let config = DevConfig {
+            ttl_interval: std::time::Duration::ZERO,
             listen: any,
             grpc: Some(any),
             metrics: None,

@@ -122,6 +122,7 @@ impl Node {
                 nonce: self.disk.nonce,
                 seeds: (1..=nodes).map(NodeId).collect(),
                 flush_log_bytes: self.flush_log_bytes,
+                expire_us: 0,
             };
             let shard =
                 Shard::start(config, &self.disk.store, &logs, now).map_err(Refused::Core)?;

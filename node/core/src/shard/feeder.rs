@@ -50,7 +50,7 @@ const PAUSE_US: u64 = 200_000;
 /// Pause between two sweeps or trims that found nothing, µs.
 const SWEEP_US: u64 = 5_000_000;
 /// Pause between two looks for expired items over a whole partition, µs.
-pub const EXPIRE_US: u64 = 30_000_000;
+const EXPIRE_US: u64 = 30_000_000;
 /// Pause between two pages of such a look: at most 256 KiB of rows in so long, µs.
 const EXPIRE_PAGE_US: u64 = 100_000;
 /// Expired items deleted in one go.
@@ -131,8 +131,6 @@ pub(super) struct Feeder {
     reads: BTreeMap<u64, TaskId>,
     sends: BTreeMap<u64, TaskId>,
     next_token: u64,
-    /// Pause between two looks for expired items; 0: the default.
-    pub expire_us: u64,
 }
 
 impl Feeder {
@@ -182,11 +180,6 @@ impl Shard {
             let table = state.tables.get(&partition.state.table);
             partition.define(table, state.revision());
         }
-    }
-
-    /// How often expired items are looked for, µs; 0: the default.
-    pub fn set_expire_us(&mut self, expire_us: u64) {
-        self.feeder.expire_us = expire_us;
     }
 
     pub(super) fn tick_feeds(&mut self) {
@@ -522,7 +515,7 @@ impl Shard {
                     },
                     None => Progress {
                         at: partition.state.start.clone(),
-                        rest_us: match self.feeder.expire_us {
+                        rest_us: match self.config.expire_us {
                             0 => EXPIRE_US,
                             set => set,
                         },

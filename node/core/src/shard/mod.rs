@@ -66,6 +66,8 @@ pub struct Config {
     pub seeds: Vec<NodeId>,
     /// Bytes of log after which the engine is flushed; 0: the default.
     pub flush_log_bytes: usize,
+    /// Pause between two looks for expired items over a partition, µs; 0: the default.
+    pub expire_us: u64,
 }
 
 /// What has happened in a shard, for metrics and for the simulator's proof that it exercised something.

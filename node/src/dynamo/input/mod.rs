@@ -18,7 +18,10 @@ pub use fields::{Bool, Int, Names, Text};
 pub use items::{
     BATCH_GET_ITEM, BATCH_WRITE_ITEM, DELETE_ITEM, GET_ITEM, PUT_ITEM, QUERY, SCAN, UPDATE_ITEM,
 };
-pub use tables::{CREATE_TABLE, LIST_TABLES, NOTHING, RESOURCE_ARN, TABLE_NAME_ONLY, UPDATE_TABLE};
+pub use tables::{
+    CREATE_TABLE, LIST_TABLES, NOTHING, RESOURCE_ARN, TABLE_NAME_ONLY, UPDATE_TABLE,
+    UPDATE_TIME_TO_LIVE,
+};
 
 /// What JSON is expected.
 #[derive(Clone, Copy, Debug)]

@@ -250,6 +250,30 @@ pub static LIST_TABLES: Structure = Structure::new(
 /// `DescribeTable`, `DeleteTable`, `DescribeTimeToLive`, `DescribeContinuousBackups`.
 pub static TABLE_NAME_ONLY: Structure = Structure::new("TableInput", &[TABLE_NAME_FIRST]);
 
+static TIME_TO_LIVE: Structure = Structure::new(
+    "TimeToLiveSpecification",
+    &[
+        Member::new(
+            "AttributeName",
+            Shape::String,
+            &[Rule::NotNull, Rule::MinLength(1), Rule::MaxLength(255)],
+        ),
+        Member::new("Enabled", Shape::Boolean, NOT_NULL),
+    ],
+);
+
+pub static UPDATE_TIME_TO_LIVE: Structure = Structure::new(
+    "UpdateTimeToLiveInput",
+    &[
+        TABLE_NAME_FIRST,
+        Member::new(
+            "TimeToLiveSpecification",
+            Shape::Structure(&TIME_TO_LIVE),
+            NOT_NULL,
+        ),
+    ],
+);
+
 /// `ListTagsOfResource`.
 pub static RESOURCE_ARN: Structure = Structure::new(
     "ListTagsOfResourceInput",

@@ -18,6 +18,7 @@ mod query;
 mod scan;
 mod table_features;
 mod target;
+mod ttl;
 mod update_item;
 mod update_table;
 mod write;
@@ -77,6 +78,7 @@ operations! {
     DeleteTable,
     UpdateTable,
     DescribeTimeToLive,
+    UpdateTimeToLive,
     DescribeContinuousBackups,
     ListTagsOfResource,
     DescribeLimits,
@@ -119,7 +121,8 @@ impl Operation {
             Operation::ListTables => list_tables::run(context, body, out).await,
             Operation::DeleteTable => delete_table::run(context, body, out).await,
             Operation::UpdateTable => update_table::run(context, body, out).await,
-            Operation::DescribeTimeToLive => table_features::time_to_live(context, body, out).await,
+            Operation::DescribeTimeToLive => ttl::describe(context, body, out).await,
+            Operation::UpdateTimeToLive => ttl::update(context, body, out).await,
             Operation::DescribeContinuousBackups => {
                 table_features::continuous_backups(context, body, out).await
             }

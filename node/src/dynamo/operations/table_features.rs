@@ -1,4 +1,4 @@
-//! What tools ask of every table, of features that are not there yet: time to live, backups, tags.
+//! What tools ask of every table, of features that are not there yet: backups, tags.
 
 use serde::Deserialize;
 
@@ -8,22 +8,6 @@ use crate::database::Database;
 use crate::dynamo::error::Error;
 use crate::dynamo::input::{RESOURCE_ARN, TABLE_NAME_ONLY, Text, table_name_of};
 use crate::dynamo::output;
-
-/// `DescribeTimeToLive`
-pub async fn time_to_live<D: Database>(
-    context: &Context<'_, D>,
-    body: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), Error> {
-    let request: Request<'_> = read(&TABLE_NAME_ONLY, body)?;
-    context.table(&request.table_name).await?;
-    output::object(out, |o| {
-        o.object("TimeToLiveDescription", |o| {
-            o.string("TimeToLiveStatus", "DISABLED")
-        });
-    });
-    Ok(())
-}
 
 /// `DescribeContinuousBackups`
 pub async fn continuous_backups<D: Database>(
