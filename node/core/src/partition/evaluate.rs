@@ -220,6 +220,7 @@ mod tests {
             returns: returns.into(),
             return_on_failure: true,
             action: Some(action),
+            ..Default::default()
         }
     }
 
