@@ -6,10 +6,10 @@
 use bytes::Bytes;
 use kv_model::encoding::item;
 use kv_model::encoding::key::{ITEM_INDEX, RowKey};
-use kv_model::index::IndexSchema;
-use kv_model::value::AttributeValue;
 use kv_model::encoding::record::Record;
 use kv_model::expression::{Condition, Kind, Projection, parse_condition, parse_projection};
+use kv_model::index::IndexSchema;
+use kv_model::value::AttributeValue;
 
 use crate::api::{self, Expired, Get, Got, Page, Paged, Row, Rows, RowsOf, RowsRead};
 use crate::partition::evaluate::placeholders;
@@ -184,10 +184,7 @@ impl<'p> Pager<'p> {
 }
 
 /// The item that an entry of a local index was made of.
-fn base_item(
-    reader: &(impl Reader + ?Sized),
-    entry: &[u8],
-) -> Result<Option<Bytes>, store::Error> {
+fn base_item(reader: &(impl Reader + ?Sized), entry: &[u8]) -> Result<Option<Bytes>, store::Error> {
     let row = IndexSchema::base_row(entry).map_err(|error| corrupt(entry, &error))?;
     let of_row = Get {
         row: row.into(),

@@ -141,7 +141,11 @@ impl IndexSchema {
                 if let Some(value) = item::get(encoded, &key.name)? {
                     let part_len = self.check_value(key, &value)?;
                     // Each hash attribute has the whole length to itself.
-                    len = if std::ptr::eq(keys, &self.range) { len + part_len } else { part_len };
+                    len = if std::ptr::eq(keys, &self.range) {
+                        len + part_len
+                    } else {
+                        part_len
+                    };
                     if len > max {
                         return Err(too_long);
                     }
@@ -182,10 +186,9 @@ impl IndexSchema {
         base: &RowKey<'_>,
         encoded: &Bytes,
     ) -> Result<Option<Entry>, EncodingError> {
-        let (Some(hash), Some(range)) = (
-            values(&self.hash, encoded)?,
-            values(&self.range, encoded)?,
-        ) else {
+        let (Some(hash), Some(range)) =
+            (values(&self.hash, encoded)?, values(&self.range, encoded)?)
+        else {
             return Ok(None);
         };
         let Some(row) = self.row(base, &hash, &range) else {
@@ -216,7 +219,13 @@ impl IndexSchema {
                 sort.extend_from_slice(base.sort_key);
                 let hash: Option<Vec<Part<'_>>> = hash.iter().map(Part::new).collect();
                 let partition = key::partition_key(&hash?);
-                row_key(keyspace, key::token(&partition), &partition, ITEM_INDEX, &sort)
+                row_key(
+                    keyspace,
+                    key::token(&partition),
+                    &partition,
+                    ITEM_INDEX,
+                    &sort,
+                )
             }
         })
     }
@@ -303,7 +312,13 @@ impl IndexSchema {
     pub fn base_row(entry: &[u8]) -> Result<Vec<u8>, EncodingError> {
         let row = RowKey::parse(entry)?;
         let rest = key::skip_part(row.sort_key)?;
-        Ok(row_key(row.table, row.token, row.partition_key, ITEM_INDEX, rest))
+        Ok(row_key(
+            row.table,
+            row.token,
+            row.partition_key,
+            ITEM_INDEX,
+            rest,
+        ))
     }
 }
 
@@ -351,7 +366,14 @@ mod tests {
         IndexSchema {
             name: "by_c".into(),
             place,
-            hash: vec![key(if matches!(place, Place::Local(_)) { "a" } else { "d" }, KeyKind::S)],
+            hash: vec![key(
+                if matches!(place, Place::Local(_)) {
+                    "a"
+                } else {
+                    "d"
+                },
+                KeyKind::S,
+            )],
             range: vec![key("c", KeyKind::S)],
             projection,
         }
@@ -429,7 +451,10 @@ mod tests {
         ] {
             let mut wrong = full();
             wrong.insert("c".into(), value);
-            assert_eq!(index.check(&item::encode(&wrong)).unwrap_err().to_string(), words);
+            assert_eq!(
+                index.check(&item::encode(&wrong)).unwrap_err().to_string(),
+                words
+            );
         }
     }
 
@@ -437,7 +462,14 @@ mod tests {
     fn projections_hold_what_they_name() {
         let schema = table();
         let index = index(Place::Global(3), Projection::Include(vec!["e".into()]));
-        for (name, held) in [("a", true), ("b", true), ("c", true), ("d", true), ("e", true), ("f", false)] {
+        for (name, held) in [
+            ("a", true),
+            ("b", true),
+            ("c", true),
+            ("d", true),
+            ("e", true),
+            ("f", false),
+        ] {
             assert_eq!(index.projects(&schema, name), held, "{name}");
         }
     }

@@ -7,8 +7,8 @@ use kv_core::meta::wire::{
     self, CreateTable, IndexUnits, NewBilling, StreamChange, TableName, UpdateTable,
 };
 use kv_core::tables::{
-    Billing, Expiry, Index, IndexChange, NewIndex, NewTable, Stream, StreamView, Table, TableChange,
-    TableStatus,
+    Billing, Expiry, Index, IndexChange, NewIndex, NewTable, Stream, StreamView, Table,
+    TableChange, TableStatus,
 };
 use kv_model::index::Projection;
 use kv_model::schema::{KeyAttribute, KeyKind};

@@ -70,7 +70,9 @@ pub fn report_with(
     units: f64,
     indexes: &[IndexUse],
 ) {
-    let used = indexes.iter().map(|one| (&*one.index, one.local, one.units as f64));
+    let used = indexes
+        .iter()
+        .map(|one| (&*one.index, one.local, one.units as f64));
     let used: Vec<(&str, bool, f64)> = used.collect();
     if report != Report::None {
         o.object("ConsumedCapacity", |o| {
@@ -87,7 +89,8 @@ pub fn sum_uses<'u>(all: impl Iterator<Item = &'u [IndexUse]>) -> Vec<(&'u str, 
         sum.1 += one.units as f64;
     }
     let sums = sums.into_iter();
-    sums.map(|(name, (local, units))| (name, local, units)).collect()
+    sums.map(|(name, (local, units))| (name, local, units))
+        .collect()
 }
 
 /// The members of a `ConsumedCapacity` with indexes: (name, whether it is local, units).
@@ -105,8 +108,14 @@ pub fn describe_with(
         return;
     }
     o.object("Table", |o| o.float("CapacityUnits", units));
-    for (member, local) in [("LocalSecondaryIndexes", true), ("GlobalSecondaryIndexes", false)] {
-        let used: Vec<_> = indexes.iter().filter(|(_, is_local, _)| *is_local == local).collect();
+    for (member, local) in [
+        ("LocalSecondaryIndexes", true),
+        ("GlobalSecondaryIndexes", false),
+    ] {
+        let used: Vec<_> = indexes
+            .iter()
+            .filter(|(_, is_local, _)| *is_local == local)
+            .collect();
         if !used.is_empty() {
             o.object(member, |o| {
                 for (name, _, units) in used {

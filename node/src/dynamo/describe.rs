@@ -40,10 +40,7 @@ pub fn table(o: &mut Object<'_>, table: &Table, region: &str) {
             });
         },
     );
-    o.string(
-        "TableStatus",
-        status(table.status),
-    );
+    o.string("TableStatus", status(table.status));
     o.float("CreationDateTime", seconds(table.created_ms));
     billing(o, table);
     o.number("TableSizeBytes", table.size_bytes);
@@ -65,7 +62,10 @@ fn status(status: TableStatus) -> &'static str {
 }
 
 fn indexes(o: &mut Object<'_>, table: &Table, region: &str) {
-    for (member, local) in [("LocalSecondaryIndexes", true), ("GlobalSecondaryIndexes", false)] {
+    for (member, local) in [
+        ("LocalSecondaryIndexes", true),
+        ("GlobalSecondaryIndexes", false),
+    ] {
         let mut all: Vec<&Index> = table.indexes.iter().collect();
         all.retain(|index| index.schema.is_local() == local);
         if !all.is_empty() {
@@ -97,7 +97,9 @@ fn index(o: &mut Object<'_>, index: &Index, table: &str) {
             },
         );
         if let Projection::Include(names) = &schema.projection {
-            o.array("NonKeyAttributes", names, |name, out| output::string(name, out));
+            o.array("NonKeyAttributes", names, |name, out| {
+                output::string(name, out)
+            });
         }
     });
     if !schema.is_local() {
@@ -132,7 +134,10 @@ fn stream(o: &mut Object<'_>, table: &Table, region: &str) {
     }
     let label = label(stream.created_ms);
     o.string("LatestStreamLabel", &label);
-    o.string("LatestStreamArn", &format!("{}/stream/{label}", arn(table, region)));
+    o.string(
+        "LatestStreamArn",
+        &format!("{}/stream/{label}", arn(table, region)),
+    );
 }
 
 /// What a stream's records show, as the service names it.

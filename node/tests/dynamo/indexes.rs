@@ -20,14 +20,27 @@ fn all() -> Value {
 
 /// Table `t`: keys a and b, local indexes on c (ALL) and on d (KEYS_ONLY), global ones on c (INCLUDE e) and on (d, c) (ALL).
 fn table() -> Value {
-    let mut table = create("t_indexed", &[("a", "S"), ("b", "S"), ("c", "S"), ("d", "S")]);
+    let mut table = create(
+        "t_indexed",
+        &[("a", "S"), ("b", "S"), ("c", "S"), ("d", "S")],
+    );
     table["KeySchema"] = keys("a", Some("b"));
     table["LocalSecondaryIndexes"] = json!([
         index("by_c", "a", Some("c"), all()),
-        index("by_d", "a", Some("d"), json!({"ProjectionType": "KEYS_ONLY"})),
+        index(
+            "by_d",
+            "a",
+            Some("d"),
+            json!({"ProjectionType": "KEYS_ONLY"})
+        ),
     ]);
     table["GlobalSecondaryIndexes"] = json!([
-        index("of_c", "c", None, json!({"ProjectionType": "INCLUDE", "NonKeyAttributes": ["e"]})),
+        index(
+            "of_c",
+            "c",
+            None,
+            json!({"ProjectionType": "INCLUDE", "NonKeyAttributes": ["e"]})
+        ),
         index("of_d", "d", Some("c"), all()),
     ]);
     table
@@ -36,7 +49,12 @@ fn table() -> Value {
 async fn filled() -> Server {
     let server = Server::start().await;
     server.call("CreateTable", table()).await;
-    for (b, c, d) in [("1", "z", "p"), ("2", "y", "p"), ("3", "x", "q"), ("4", "", "")] {
+    for (b, c, d) in [
+        ("1", "z", "p"),
+        ("2", "y", "p"),
+        ("3", "x", "q"),
+        ("4", "", ""),
+    ] {
         let mut item = json!({"a": {"S": "k"}, "b": {"S": b}, "e": {"S": "e"}, "f": {"S": "f"}});
         if !c.is_empty() {
             item["c"] = json!({"S": c});
@@ -92,7 +110,10 @@ async fn tables_with_indexes_are_described() {
 async fn local_indexes_sort_project_and_fetch() {
     let server = filled().await;
     let found = server
-        .call("Query", with(query("by_c", "a", "k"), json!({"ConsistentRead": true})))
+        .call(
+            "Query",
+            with(query("by_c", "a", "k"), json!({"ConsistentRead": true})),
+        )
         .await;
     assert_eq!(column(&found, "b"), ["3", "2", "1"]);
     let found = server.call("Query", query("by_d", "a", "k")).await;
@@ -102,11 +123,15 @@ async fn local_indexes_sort_project_and_fetch() {
         json!({"Select": "ALL_ATTRIBUTES"}),
         json!({"ProjectionExpression": "e"}),
     ] {
-        let found = server.call("Query", with(query("by_d", "a", "k"), fetched)).await;
+        let found = server
+            .call("Query", with(query("by_d", "a", "k"), fetched))
+            .await;
         assert_eq!(column(&found, "e"), ["e", "e", "e"]);
     }
     let counted = json!({"Select": "ALL_ATTRIBUTES", "ReturnConsumedCapacity": "INDEXES"});
-    let found = server.call("Query", with(query("by_d", "a", "k"), counted)).await;
+    let found = server
+        .call("Query", with(query("by_d", "a", "k"), counted))
+        .await;
     assert_eq!(
         found["ConsumedCapacity"],
         json!({
@@ -125,7 +150,9 @@ async fn pages_of_an_index_go_on_from_its_keys_and_the_tables() {
         loop {
             let page = server.call("Query", request.clone()).await;
             seen.extend(column(&page, "b"));
-            let Some(last) = page.get("LastEvaluatedKey") else { break };
+            let Some(last) = page.get("LastEvaluatedKey") else {
+                break;
+            };
             assert_eq!(last.as_object().unwrap().len(), members, "{last}");
             request["ExclusiveStartKey"] = last.clone();
         }
@@ -203,7 +230,12 @@ async fn bad_indexes_are_refused() {
             "One or more parameter values were invalid: Unknown ProjectionType: null",
         ),
         (
-            global(index("of_c", "c", None, json!({"ProjectionType": "ALL", "NonKeyAttributes": ["e"]}))),
+            global(index(
+                "of_c",
+                "c",
+                None,
+                json!({"ProjectionType": "ALL", "NonKeyAttributes": ["e"]}),
+            )),
             "One or more parameter values were invalid: ProjectionType is ALL, but NonKeyAttributes is specified",
         ),
         (

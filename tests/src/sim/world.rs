@@ -736,7 +736,9 @@ impl World {
             },
             Operation::Entries(entries) => {
                 let found = entries.entries.iter();
-                let found = found.map(|entry| store.get(Keyspace::Data, &entry.row)).collect();
+                let found = found
+                    .map(|entry| store.get(Keyspace::Data, &entry.row))
+                    .collect();
                 match found {
                     Ok(records) => ReadResult::Records(records),
                     Err(error) => ReadResult::Failed(error.to_string()),

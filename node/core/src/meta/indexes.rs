@@ -59,7 +59,10 @@ impl Table {
     pub fn readers(&self) -> impl Iterator<Item = (u64, Reader)> {
         let indexes = self.indexes.iter().filter(|index| !index.local);
         let indexes = indexes.filter(|index| index.state() != TableState::Deleting);
-        let streams = self.streams.iter().map(|stream| (stream.id, Reader::Stream));
+        let streams = self
+            .streams
+            .iter()
+            .map(|stream| (stream.id, Reader::Stream));
         indexes
             .map(|index| (index.id, Reader::Index))
             .chain(streams)
@@ -233,7 +236,10 @@ impl Edit<'_> {
             let Some(index) = found else {
                 return refuse(
                     MetaRefusal::NotFound,
-                    format!("Requested resource not found: Index: {} not found", change.delete),
+                    format!(
+                        "Requested resource not found: Index: {} not found",
+                        change.delete
+                    ),
                 );
             };
             index.set_state(TableState::Deleting);
@@ -280,7 +286,10 @@ impl Edit<'_> {
     /// The entries of all items are in an index.
     pub(super) fn index_ready(&mut self, id: &IndexId) -> Result<u64> {
         self.edit_table(id.table, |table| {
-            let making = table.indexes.iter_mut().find(|index| index.id == id.index && !index.local);
+            let making = table
+                .indexes
+                .iter_mut()
+                .find(|index| index.id == id.index && !index.local);
             if let Some(index) = making.filter(|index| index.state() == TableState::Creating) {
                 index.set_state(TableState::Active);
                 index.backfilling = false;
@@ -296,7 +305,9 @@ impl Edit<'_> {
         let table = self.state.tables.get(&id.table);
         if table.is_some_and(|table| table.indexes.iter().any(going)) {
             self.drop_keyspace(id.index);
-            return self.edit_table(id.table, |table| table.indexes.retain(|index| !going(index)));
+            return self.edit_table(id.table, |table| {
+                table.indexes.retain(|index| !going(index))
+            });
         }
         Ok(id.table)
     }

@@ -228,7 +228,8 @@ impl MetaState {
                     .insert((table.account.clone(), table.name.clone()), table.id);
                 self.keyspaces.retain(|_, of| *of != table.id);
                 let global = table.indexes.iter().filter(|index| !index.local);
-                self.keyspaces.extend(global.map(|index| (index.id, table.id)));
+                self.keyspaces
+                    .extend(global.map(|index| (index.id, table.id)));
                 self.tables.insert(table.id, table);
             }
             Record::Group(group) => {
@@ -472,7 +473,10 @@ impl Edit<'_> {
         cluster.next_table += 1;
         self.make_keyspace(&mut cluster, id, partitions)?;
         let indexes = self.new_indexes(&mut cluster, &new.indexes)?;
-        let streams = new.stream.iter().map(|stream| self.new_stream(&mut cluster, stream));
+        let streams = new
+            .stream
+            .iter()
+            .map(|stream| self.new_stream(&mut cluster, stream));
         let streams = streams.collect();
         self.set(Record::Cluster(cluster));
         self.set(Record::Table(Table {
@@ -587,7 +591,11 @@ impl Edit<'_> {
             .is_some_and(|t| t.state() == TableState::Deleting)
         {
             let indexes = self.state.tables.get(&id).map(|t| t.indexes.clone());
-            let keyspaces = indexes.into_iter().flatten().filter(|i| !i.local).map(|i| i.id);
+            let keyspaces = indexes
+                .into_iter()
+                .flatten()
+                .filter(|i| !i.local)
+                .map(|i| i.id);
             for keyspace in keyspaces.chain([id]) {
                 self.drop_keyspace(keyspace);
             }

@@ -36,7 +36,9 @@ impl Definition {
             .indexes
             .iter()
             .filter(|index| index.state() != TableState::Deleting);
-        let (local, global) = kept.map(|index| index.schema()).partition(IndexSchema::is_local);
+        let (local, global) = kept
+            .map(|index| index.schema())
+            .partition(IndexSchema::is_local);
         Definition {
             schema: record.schema(),
             local,
@@ -147,7 +149,10 @@ impl Definition {
         for index in self.local.iter().chain(&self.global) {
             let (before, after) = self.entries(index, row, old, new)?;
             let size = |entry: &Option<Entry>| -> Result<u64, EncodingError> {
-                let size = entry.as_ref().map(|entry| item::size(&entry.item)).transpose()?;
+                let size = entry
+                    .as_ref()
+                    .map(|entry| item::size(&entry.item))
+                    .transpose()?;
                 Ok(size.unwrap_or(0) as u64)
             };
             let units = |size: u64| size.div_ceil(WRITE_UNIT_BYTES).max(1);

@@ -88,12 +88,18 @@ fn newer(entries: &[Entry], found: &[Option<Bytes>]) -> Vec<RowChange> {
 
 impl Partition {
     pub(super) fn on_entries(&mut self, forward: Forward, to: ReplyTo, now: Now, fx: &mut Effects) {
-        if !entries_of(&forward).iter().all(|entry| self.state.holds(&entry.row)) {
+        if !entries_of(&forward)
+            .iter()
+            .all(|entry| self.state.holds(&entry.row))
+        {
             let words = "some of the entries belong to another partition by now";
             return fx.reply(to, refusal(&forward, Refusal::Throttled, words));
         }
         if Hybrid::from_wall(now.wall_ms) > Hybrid(forward.deadline) {
-            return fx.reply(to, refusal(&forward, Refusal::Expired, "the deadline has passed"));
+            return fx.reply(
+                to,
+                refusal(&forward, Refusal::Expired, "the deadline has passed"),
+            );
         }
         if self.entries.waiting.len() >= WAITING_MAX {
             let words = "too many entries wait in this partition";
@@ -169,7 +175,11 @@ impl Partition {
                 self.entries.proposed.insert(index, number);
             }
             None => {
-                let reply = refusal(forward, Refusal::Throttled, "too much waits to be replicated");
+                let reply = refusal(
+                    forward,
+                    Refusal::Throttled,
+                    "too much waits to be replicated",
+                );
                 self.end_entries(number, reply, fx);
             }
         }

@@ -8,7 +8,7 @@
 //! - A position moves only after what lies before it has reached its reader; nothing behind the least position is cut.
 //! - A reader begins where the command that names it is applied: all later changes are logged for it.
 
-use bytes::{Bytes, BytesMut, BufMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use raft::eraftpb::Entry;
 
@@ -137,7 +137,11 @@ pub fn log_end(group: GroupId) -> Bytes {
 impl Partition {
     /// Bytes of changes that the slowest index has not yet.
     pub fn backlog(&self) -> u64 {
-        let indexes = self.state.feeds.iter().filter(|f| f.kind() == FeedKind::Index);
+        let indexes = self
+            .state
+            .feeds
+            .iter()
+            .filter(|f| f.kind() == FeedKind::Index);
         let slowest = indexes.map(|feed| feed.logged).min();
         slowest.map_or(0, |logged| self.state.logged.saturating_sub(logged))
     }
@@ -165,7 +169,13 @@ impl Partition {
             }
         }
         let gone = |feed: &&Feed| !wanted.iter().any(|(id, _)| *id == feed.id);
-        change.drop = self.state.feeds.iter().filter(gone).map(|feed| feed.id).collect();
+        change.drop = self
+            .state
+            .feeds
+            .iter()
+            .filter(gone)
+            .map(|feed| feed.id)
+            .collect();
         (!change.set.is_empty() || !change.drop.is_empty()).then_some(change)
     }
 
@@ -216,7 +226,9 @@ impl Partition {
                 }
             }
         }
-        self.state.feeds.retain(|feed| !change.drop.contains(&feed.id));
+        self.state
+            .feeds
+            .retain(|feed| !change.drop.contains(&feed.id));
         if change.trim || !change.drop.is_empty() {
             self.trim(fx);
         }

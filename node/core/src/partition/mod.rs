@@ -285,7 +285,10 @@ impl Partition {
             return;
         }
         self.defined_at = revision;
-        let known = self.definition.as_ref().map(|definition| &definition.record);
+        let known = self
+            .definition
+            .as_ref()
+            .map(|definition| &definition.record);
         if known != table {
             self.definition = table.map(|table| Arc::new(Definition::of(table)));
         }
@@ -539,7 +542,9 @@ impl Partition {
             let found = match result {
                 ReadResult::Records(records) => Ok(records),
                 ReadResult::Failed(words) | ReadResult::Invalid(words) => Err(words),
-                ReadResult::Record(_) | ReadResult::Answer(_) => Err("another answer was due".into()),
+                ReadResult::Record(_) | ReadResult::Answer(_) => {
+                    Err("another answer was due".into())
+                }
             };
             return self.on_entries_read(group, read, found, now, fx);
         }
@@ -795,7 +800,10 @@ impl Partition {
             indexes,
         };
         let keep_old = self.is_logged() || self.definition.as_ref().is_some_and(|d| d.is_read());
-        let expires = forward.caller.as_ref().is_some_and(|c| c.class() == RequestClass::TimeToLive);
+        let expires = forward
+            .caller
+            .as_ref()
+            .is_some_and(|c| c.class() == RequestClass::TimeToLive);
         let what = RowWrite {
             row: write.row.clone(),
             record: mutation.new.map(|item| record_of(stamp, &item)),
@@ -840,10 +848,7 @@ impl Partition {
             false => Ok(Vec::new()),
         };
         let unreadable = |error| format!("an item can't be read: {error}");
-        Ok((
-            entries.map_err(unreadable)?,
-            counted.map_err(unreadable)?,
-        ))
+        Ok((entries.map_err(unreadable)?, counted.map_err(unreadable)?))
     }
 
     /// Whether changes are logged.

@@ -162,7 +162,12 @@ impl Feeder {
     }
 
     fn forget_group(&mut self, group: GroupId) {
-        let tasks: Vec<TaskId> = self.tasks.keys().filter(|t| t.group == group).copied().collect();
+        let tasks: Vec<TaskId> = self
+            .tasks
+            .keys()
+            .filter(|t| t.group == group)
+            .copied()
+            .collect();
         for task in tasks {
             self.forget(task);
         }
@@ -218,7 +223,11 @@ impl Shard {
                     feed: feed.id,
                     job,
                 };
-                self.feeder.tasks.get(&task).filter(|t| t.term == term).map(|t| &t.done)
+                self.feeder
+                    .tasks
+                    .get(&task)
+                    .filter(|t| t.term == term)
+                    .map(|t| &t.done)
             };
             let mut moved = Feed {
                 id: feed.id,
@@ -251,14 +260,18 @@ impl Shard {
     /// Which readers in the making are set up in partitions led here.
     pub(super) fn ready_feeds(&self) -> Vec<FeedReport> {
         let making = self.view.state.tables.values();
-        let making = making.filter(|t| matches!(t.state(), TableState::Creating | TableState::Updating));
+        let making =
+            making.filter(|t| matches!(t.state(), TableState::Creating | TableState::Updating));
         let groups = making.flat_map(|table| self.view.state.groups_of(table.id));
         groups
             .filter_map(|group| {
                 let (_, partition) = self.leading(group.group())?;
                 let state = &partition.state;
                 let ready = state.feeds.iter().filter(|feed| feed.is_filled(&state.end));
-                let ready: Vec<u64> = ready.map(|feed| feed.id).filter(|id| *id != SWEEP).collect();
+                let ready: Vec<u64> = ready
+                    .map(|feed| feed.id)
+                    .filter(|id| *id != SWEEP)
+                    .collect();
                 (!ready.is_empty()).then_some(FeedReport {
                     group: group.id,
                     ready,
@@ -446,7 +459,8 @@ impl Shard {
             let (shard, now) = (self.config.shard, self.now);
             let mut acts = Vec::new();
             let view = self.view.clone();
-            self.gateway.start(id, request, shard, &view, now, &mut acts);
+            self.gateway
+                .start(id, request, shard, &view, now, &mut acts);
             self.perform(acts);
         }
     }
@@ -472,7 +486,11 @@ impl Shard {
                     true => u64::MAX,
                     false => self.now.wall_ms.saturating_sub(TOMBSTONE_MS),
                 };
-                let slowest = partition.state.feeds.iter().filter(|f| f.kind() == FeedKind::Index);
+                let slowest = partition
+                    .state
+                    .feeds
+                    .iter()
+                    .filter(|f| f.kind() == FeedKind::Index);
                 let slowest = slowest.map(|feed| feed.at.clone()).min()?;
                 let within = |row: &Row| row.key[POSITION_AT..] <= slowest[..];
                 let rows = read.rows.into_iter().take_while(within).collect();
@@ -522,7 +540,10 @@ impl Shard {
                         ..Default::default()
                     },
                 };
-                let deletes = read.rows.iter().filter_map(|row| delete_of(partition.state.table, row));
+                let deletes = read
+                    .rows
+                    .iter()
+                    .filter_map(|row| delete_of(partition.state.table, row));
                 Some((deletes.collect(), next))
             }
         }
@@ -535,7 +556,10 @@ impl Shard {
             if purge && item.is_some() {
                 continue;
             }
-            let route = self.view.route(&row).filter(|r| r.group.table == keyspace)?;
+            let route = self
+                .view
+                .route(&row)
+                .filter(|r| r.group.table == keyspace)?;
             let record = match item {
                 Some(item) => record_of(Hybrid(version), &item),
                 None => tombstone_of(Hybrid(version)),

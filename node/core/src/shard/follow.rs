@@ -10,7 +10,8 @@ use crate::consensus::GroupLog;
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::records::{NodeState, TableState};
 use crate::meta::wire::{
-    Change, FeedReport, MetaEvents, MetaRefusal, MetaReply, MetaRequest, MetaWatch, NodeReport, Register,
+    Change, FeedReport, MetaEvents, MetaRefusal, MetaReply, MetaRequest, MetaWatch, NodeReport,
+    Register,
 };
 use crate::meta::{MetaState, View, watch};
 use crate::partition::ReplyTo;

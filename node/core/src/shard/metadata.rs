@@ -10,7 +10,9 @@ use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::MetaState;
 use crate::meta::records::{Table, TableState};
 use crate::meta::watch::History;
-use crate::meta::wire::{Change, FeedReport, IndexId, MetaEvents, MetaRefusal, MetaReply, MetaRequest, Outcome};
+use crate::meta::wire::{
+    Change, FeedReport, IndexId, MetaEvents, MetaRefusal, MetaReply, MetaRequest, Outcome,
+};
 use crate::partition::ReplyTo;
 use crate::partition::command::{Command, Do, ReplicaState, replica_key};
 use crate::store::{Batch, Keyspace};
@@ -272,13 +274,16 @@ impl Metadata {
                 TableState::Creating if self.is_fed(table.id, index.id) => {
                     changes.push(Change::IndexReady(id(index.id)));
                 }
-                TableState::Deleting if drop_tables => changes.push(Change::DropIndex(id(index.id))),
+                TableState::Deleting if drop_tables => {
+                    changes.push(Change::DropIndex(id(index.id)))
+                }
                 _ => {}
             }
         }
-        let settled = table.indexes.iter().all(|index| {
-            index.local || index.state() == TableState::Active
-        });
+        let settled = table
+            .indexes
+            .iter()
+            .all(|index| index.local || index.state() == TableState::Active);
         let streaming = table
             .streams
             .iter()
@@ -290,10 +295,20 @@ impl Metadata {
 
     /// Whether all partitions of a new table and of its indexes have leaders, and its change logs readers.
     fn is_made(&self, table: &Table) -> bool {
-        let keyspaces = table.indexes.iter().filter(|index| !index.local).map(|i| i.id);
-        let led = |keyspace| self.state.groups_of(keyspace).all(|g| self.led.contains(&g.id));
+        let keyspaces = table
+            .indexes
+            .iter()
+            .filter(|index| !index.local)
+            .map(|i| i.id);
+        let led = |keyspace| {
+            self.state
+                .groups_of(keyspace)
+                .all(|g| self.led.contains(&g.id))
+        };
         keyspaces.chain([table.id]).all(led)
-            && table.readers().all(|(reader, _)| self.is_fed(table.id, reader))
+            && table
+                .readers()
+                .all(|(reader, _)| self.is_fed(table.id, reader))
     }
 
     /// What the leader does by itself: tables become active, deleted ones go.

@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use self::gateway::GATEWAY_STEP_US;
 use self::feeder::Feeder;
+pub use self::gateway::GATEWAY_STEP_US;
 use self::gateway::{Act, Gateway};
 use self::groups::Replica;
 pub use self::io::{Fatal, Input, Lane, MetaError, Output, Request};

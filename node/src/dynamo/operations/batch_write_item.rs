@@ -129,11 +129,7 @@ fn change(sent: &RawValue) -> Result<Change, Error> {
     }
 }
 
-fn writes_of(
-    part: &Part<'_, '_>,
-    table: &Table,
-    report: Report,
-) -> Result<Vec<Write>, Error> {
+fn writes_of(part: &Part<'_, '_>, table: &Table, report: Report) -> Result<Vec<Write>, Error> {
     let count_indexes = counts_indexes(table, report);
     let mut rows = HashSet::new();
     let mut writes = Vec::with_capacity(part.changes.len());
@@ -204,10 +200,11 @@ fn answer(
                     Outcome::Unprocessed => 0.0,
                 });
                 let units = units.sum();
-                let used = capacity::sum_uses(outcomes.iter().filter_map(|outcome| match outcome {
-                    Outcome::Done(written) => Some(&written.indexes[..]),
-                    Outcome::Unprocessed => None,
-                }));
+                let used =
+                    capacity::sum_uses(outcomes.iter().filter_map(|outcome| match outcome {
+                        Outcome::Done(written) => Some(&written.indexes[..]),
+                        Outcome::Unprocessed => None,
+                    }));
                 output::object(out, |o| {
                     capacity::describe_with(o, report, part.name, units, &used);
                 });

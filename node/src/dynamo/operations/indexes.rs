@@ -147,9 +147,15 @@ fn check_all_used(
         return Ok(());
     }
     let own = std::iter::once(table.hash).chain(table.range);
-    let keys = indexes.iter().flat_map(|index| index.hash.iter().chain(&index.range));
+    let keys = indexes
+        .iter()
+        .flat_map(|index| index.hash.iter().chain(&index.range));
     let used: BTreeSet<&str> = own.chain(keys.map(|key| key.name.as_str())).collect();
-    if definitions.0.iter().all(|one| used.contains(&*one.attribute_name)) {
+    if definitions
+        .0
+        .iter()
+        .all(|one| used.contains(&*one.attribute_name))
+    {
         return Ok(());
     }
     let used: Vec<&str> = used.into_iter().collect();
@@ -194,7 +200,10 @@ fn check_keys(
             "Both the Hash Key and the Range Key element in the KeySchema have the same name",
         ));
     }
-    let hashes = keys.iter().take_while(|key| &*key.key_type == "HASH").count();
+    let hashes = keys
+        .iter()
+        .take_while(|key| &*key.key_type == "HASH")
+        .count();
     if hashes == 0 {
         return Err(Error::validation(
             "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
@@ -234,7 +243,9 @@ fn projection(index: &Description<'_>) -> Result<Projection, Error> {
     match (kind, non_key_attributes) {
         ("INCLUDE", Some(names)) => {
             let distinct: BTreeSet<&str> = names.iter().map(|name| &**name).collect();
-            Ok(Projection::Include(distinct.into_iter().map(str::to_owned).collect()))
+            Ok(Projection::Include(
+                distinct.into_iter().map(str::to_owned).collect(),
+            ))
         }
         ("INCLUDE", None) => Err(Error::invalid(
             "ProjectionType is INCLUDE, but NonKeyAttributes is not specified",
@@ -383,7 +394,11 @@ pub fn change(
         let index = table.index(name);
         index
             .filter(|index| !index.schema.is_local())
-            .ok_or_else(|| Error::ResourceNotFound(format!("Requested resource not found: Index: {name} not found")))
+            .ok_or_else(|| {
+                Error::ResourceNotFound(format!(
+                    "Requested resource not found: Index: {name} not found"
+                ))
+            })
     };
     let mut units = Vec::new();
     for update in updates {
@@ -394,7 +409,10 @@ pub fn change(
                     &*create.index_name
                 )));
             }
-            let globals = table.indexes.iter().filter(|index| !index.schema.is_local());
+            let globals = table
+                .indexes
+                .iter()
+                .filter(|index| !index.schema.is_local());
             if globals.count() >= GLOBAL_MAX {
                 return Err(Error::LimitExceeded(format!(
                     "Subscriber limit exceeded: GlobalSecondaryIndex count exceeds the per-table limit of {GLOBAL_MAX}"

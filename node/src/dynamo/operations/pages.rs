@@ -173,10 +173,7 @@ pub fn answer(
                 output::item(encoded, out)
             });
         }
-        let key = page
-            .last
-            .as_ref()
-            .and_then(|row| target.write_key(row));
+        let key = page.last.as_ref().and_then(|row| target.write_key(row));
         if let Some(key) = key {
             o.value("LastEvaluatedKey", |out| out.extend_from_slice(&key));
         }

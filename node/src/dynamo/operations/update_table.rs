@@ -103,7 +103,9 @@ pub async fn run<D: Database>(
 
 /// A stream is begun where none runs, and ended where one does.
 fn check_stream(table: &Table, view: Option<StreamView>) -> Result<(), Error> {
-    let runs = table.stream().is_some_and(|stream| stream.ended_ms.is_none());
+    let runs = table
+        .stream()
+        .is_some_and(|stream| stream.ended_ms.is_none());
     match (view, runs) {
         (Some(_), true) => Err(Error::validation(format!(
             "Table already has an enabled stream: TableName: {}",

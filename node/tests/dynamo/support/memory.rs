@@ -14,7 +14,8 @@ use kv_core::partition::evaluate::{Parsed, evaluate};
 use kv_core::read;
 use kv_core::store::{self, KeyRange, Keyspace, Reader, Visitor};
 use kv_core::tables::{
-    Billing, Expiry, Index, IndexChange, NewIndex, NewTable, Stream, Table, TableChange, TableStatus,
+    Billing, Expiry, Index, IndexChange, NewIndex, NewTable, Stream, Table, TableChange,
+    TableStatus,
 };
 use kv_model::encoding::key::RowKey;
 use kv_model::encoding::record::Record;
@@ -279,7 +280,8 @@ impl Database for Memory {
                 rows.0.remove(&before.row[..]);
             }
             if let Some(after) = entry(mutation.new.as_ref()) {
-                rows.0.insert(after.row.into(), record(version, &after.item));
+                rows.0
+                    .insert(after.row.into(), record(version, &after.item));
             }
         }
         match &mutation.new {
