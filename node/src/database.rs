@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kv_core::api::{Caller, Error, Get, Got, Page, Paged, Write, Written};
+use kv_core::api::{Caller, Error, Get, Got, Page, Paged, Rows, RowsRead, Write, Written};
 use kv_core::tables::{NewTable, Table, TableChange};
 
 /// Every call retries inside the cluster until `deadline`; so an error is final for this attempt, and only
@@ -64,6 +64,20 @@ pub trait Database: Send + Sync + 'static {
         get: Get,
         deadline: Instant,
     ) -> impl Future<Output = Result<Got, Error>> + Send;
+
+    /// Raw rows of one partition.
+    fn rows(
+        &self,
+        caller: &Caller,
+        rows: Rows,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<RowsRead, Error>> + Send;
+
+    /// Groups of a table's partitions, as known here.
+    fn partitions(&self, table: u64) -> Vec<u64>;
+
+    /// Wall clock, ms since 1970.
+    fn now_ms(&self) -> u64;
 
     /// A page may end early at a partition's border (`last` set, nothing skipped): callers go on until the page is full or the range ends.
     fn page(

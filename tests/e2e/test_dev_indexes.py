@@ -5,7 +5,7 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from harness.client import dynamodb
+from harness.client import dynamodb, dynamodb_streams
 from harness.wait import eventually
 
 ACTIVE_SECONDS = 20
@@ -140,3 +140,97 @@ def test_expired_items_vanish(dev):
         return sorted(item["a"]["S"] for item in client.scan(TableName="mortal")["Items"])
 
     until(lambda: left() == ["ancient", "future"], ACTIVE_SECONDS)
+
+
+def streams_of(client):
+    return dynamodb_streams(client.meta.endpoint_url)
+
+
+def read_on(streams, iterator, count):
+    """At least `count` records from an iterator on, and the next iterator (none at the end of a shard)."""
+    records = []
+
+    def look():
+        nonlocal iterator
+        if iterator:
+            page = streams.get_records(ShardIterator=iterator)
+            records.extend(page["Records"])
+            iterator = page.get("NextShardIterator")
+        return len(records) >= count
+
+    until(look, ACTIVE_SECONDS)
+    return records, iterator
+
+
+def iterator_of(streams, arn, shard, kind="TRIM_HORIZON", **options):
+    answer = streams.get_shard_iterator(StreamArn=arn, ShardId=shard, ShardIteratorType=kind, **options)
+    return answer["ShardIterator"]
+
+
+def test_a_stream_shows_each_change_once_and_in_order(client):
+    spec = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    make(client, "streamed", "a", "a", StreamSpecification=spec)
+    table = client.describe_table(TableName="streamed")["Table"]
+    assert table["StreamSpecification"] == spec
+    arn = table["LatestStreamArn"]
+    streams = streams_of(client)
+    listed = streams.list_streams(TableName="streamed")["Streams"]
+    assert [(s["StreamArn"], s["StreamLabel"]) for s in listed] == [(arn, table["LatestStreamLabel"])]
+    described = streams.describe_stream(StreamArn=arn)["StreamDescription"]
+    assert described["StreamStatus"] == "ENABLED" and described["KeySchema"] == keys("a")
+    (shard,) = described["Shards"]
+    latest = iterator_of(streams, arn, shard["ShardId"], "LATEST")
+    client.put_item(TableName="streamed", Item=strings(a="k", b="1"))
+    client.put_item(TableName="streamed", Item=strings(a="k", b="1"))
+    client.put_item(TableName="streamed", Item=strings(a="k", b="2"))
+    client.delete_item(TableName="streamed", Key=strings(a="none"))
+    client.delete_item(TableName="streamed", Key=strings(a="k"))
+    records, following = read_on(streams, iterator_of(streams, arn, shard["ShardId"]), 3)
+    assert [r["eventName"] for r in records] == ["INSERT", "MODIFY", "REMOVE"]
+    changes = [r["dynamodb"] for r in records]
+    assert [c.get("OldImage", {}).get("b", {}).get("S") for c in changes] == [None, "1", "2"]
+    assert [c.get("NewImage", {}).get("b", {}).get("S") for c in changes] == ["1", "2", None]
+    assert all(c["Keys"] == strings(a="k") for c in changes)
+    numbers = [int(c["SequenceNumber"]) for c in changes]
+    assert numbers == sorted(set(numbers))
+    assert [r["eventID"] for r in read_on(streams, latest, 3)[0]] == [r["eventID"] for r in records]
+    for kind, expected in [("AT_SEQUENCE_NUMBER", 2), ("AFTER_SEQUENCE_NUMBER", 1)]:
+        at = changes[1]["SequenceNumber"]
+        again, _ = read_on(streams, iterator_of(streams, arn, shard["ShardId"], kind, SequenceNumber=at), expected)
+        assert len(again) == expected
+    client.update_table(TableName="streamed", StreamSpecification={"StreamEnabled": False})
+    until(lambda: "NextShardIterator" not in streams.get_records(ShardIterator=following), ACTIVE_SECONDS)
+    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    assert "EndingSequenceNumber" in shard["SequenceNumberRange"]
+
+
+def test_views_and_errors_of_streams(client):
+    streams = streams_of(client)
+    for shown, images in [("KEYS_ONLY", set()), ("NEW_IMAGE", {"NewImage"}), ("OLD_IMAGE", {"OldImage"})]:
+        name = "view_" + shown
+        make(client, name, "a", "a", StreamSpecification={"StreamEnabled": True, "StreamViewType": shown})
+        for b in "12":
+            client.put_item(TableName=name, Item=strings(a="k", b=b))
+        arn = client.describe_table(TableName=name)["Table"]["LatestStreamArn"]
+        (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        records, _ = read_on(streams, iterator_of(streams, arn, shard["ShardId"]), 2)
+        assert set(records[1]["dynamodb"]) & {"NewImage", "OldImage"} == images
+    with pytest.raises(streams.exceptions.ResourceNotFoundException):
+        streams.describe_stream(StreamArn=arn + "x")
+    with pytest.raises(ClientError, match="Invalid ShardIterator"):
+        streams.get_records(ShardIterator="nonsense")
+
+
+def test_expiry_signs_its_stream_records(dev):
+    client = dynamodb(dev("--ttl-interval", "1").url)
+    make(client, "both", "a", "a")
+    client.update_table(TableName="both", StreamSpecification={"StreamEnabled": True, "StreamViewType": "OLD_IMAGE"})
+    until(lambda: client.describe_table(TableName="both")["Table"]["TableStatus"] == "ACTIVE", ACTIVE_SECONDS)
+    client.update_time_to_live(TableName="both", TimeToLiveSpecification={"AttributeName": "at", "Enabled": True})
+    client.put_item(TableName="both", Item={"a": {"S": "k"}, "at": {"N": str(int(time.time()) - 5)}})
+    streams = streams_of(client)
+    arn = client.describe_table(TableName="both")["Table"]["LatestStreamArn"]
+    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    records, _ = read_on(streams, iterator_of(streams, arn, shard["ShardId"]), 2)
+    assert [r["eventName"] for r in records] == ["INSERT", "REMOVE"]
+    assert records[1]["userIdentity"] == {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}

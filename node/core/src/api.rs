@@ -311,6 +311,9 @@ pub struct LogState {
     pub range_version: u64,
     #[prost(message, repeated, tag = "2")]
     pub feeds: Vec<crate::partition::feeds::Feed>,
+    /// Position behind all changes that are applied.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub applied: Bytes,
 }
 
 /// One request to one item or range.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kv_core::api::{
-    Answer, Caller, Consistency, Error, Get, Got, Operation, Page, Paged, Write, Written,
+    Answer, Caller, Consistency, Error, Get, Got, Operation, Page, Paged, Rows, RowsRead, Write,
+    Written,
 };
 use kv_core::ids::GroupId;
 use kv_core::meta::view::Route;
@@ -319,6 +320,33 @@ impl Database for Client {
                 "the partition answered something else".into(),
             )),
         }
+    }
+
+    async fn rows(
+        &self,
+        caller: &Caller,
+        rows: Rows,
+        deadline: Instant,
+    ) -> Result<RowsRead, Error> {
+        let group = GroupId(rows.group);
+        match self
+            .request(caller, Operation::Rows(rows), group, deadline)
+            .await?
+        {
+            Answer::Rows(read) => Ok(read),
+            _ => Err(Error::Unavailable(
+                "the partition answered something else".into(),
+            )),
+        }
+    }
+
+    fn partitions(&self, table: u64) -> Vec<u64> {
+        let view = self.mailboxes.view.load();
+        view.state.groups_of(table).map(|group| group.id).collect()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.mailboxes.clock.now().wall_ms
     }
 
     async fn page(&self, caller: &Caller, page: Page, deadline: Instant) -> Result<Paged, Error> {

@@ -36,6 +36,10 @@ pub enum Error {
     #[error("{0}")]
     LimitExceeded(String),
     #[error("{0}")]
+    ExpiredIterator(String),
+    #[error("{0}")]
+    TrimmedDataAccess(String),
+    #[error("{0}")]
     Throttling(String),
     /// Nothing was done; a retry is safe.
     #[error("{0}")]
@@ -106,6 +110,8 @@ impl Error {
             Error::ResourceInUse(_) => (DYNAMODB, "ResourceInUseException"),
             Error::ConditionalCheckFailed { .. } => (DYNAMODB, "ConditionalCheckFailedException"),
             Error::LimitExceeded(_) => (DYNAMODB, "LimitExceededException"),
+            Error::ExpiredIterator(_) => (DYNAMODB, "ExpiredIteratorException"),
+            Error::TrimmedDataAccess(_) => (DYNAMODB, "TrimmedDataAccessException"),
             Error::Throttling(_) => (AVAILABILITY, "ThrottlingException"),
             Error::Unavailable(_) => (AVAILABILITY, "ServiceUnavailableException"),
             Error::Internal(_) => (DYNAMODB, "InternalServerError"),

@@ -130,7 +130,10 @@ fn code(error: &Error, late: bool) -> Code {
         | Error::InvalidSignature(_)
         | Error::UnrecognizedClient => Code::Unauthenticated,
         Error::ResourceNotFound(_) => Code::NotFound,
-        Error::ResourceInUse(_) | Error::ConditionalCheckFailed { .. } => Code::FailedPrecondition,
+        Error::ExpiredIterator(_)
+        | Error::TrimmedDataAccess(_)
+        | Error::ResourceInUse(_)
+        | Error::ConditionalCheckFailed { .. } => Code::FailedPrecondition,
         Error::LimitExceeded(_) | Error::Throttling(_) => Code::ResourceExhausted,
         Error::Unavailable(_) => Code::Unavailable,
         Error::Internal(_) => Code::Unknown,

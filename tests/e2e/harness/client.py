@@ -24,6 +24,10 @@ def dynamodb(url, **options):
     return boto3.session.Session().client("dynamodb", **_options(url, **options))
 
 
+def dynamodb_streams(url, **options):
+    return boto3.session.Session().client("dynamodbstreams", **_options(url, **options))
+
+
 def resource(url, **options):
     return boto3.session.Session().resource("dynamodb", **_options(url, **options))
 

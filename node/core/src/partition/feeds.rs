@@ -12,7 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use raft::eraftpb::Entry;
 
-use super::command::{Command, Do};
+use super::command::{Command, Do, ReplicaState};
 use super::{Definition, Effects, Partition};
 use crate::consensus::Group;
 use crate::ids::GroupId;
@@ -24,6 +24,9 @@ use crate::time::{Hybrid, Now};
 pub const BACKLOG_MAX: u64 = 64 << 20;
 /// The id of the reader that forgets tombstones behind all indexes.
 pub const SWEEP: u64 = 0;
+
+/// Ended range versions that a reader remembers.
+const CLOSED_MAX: usize = 64;
 
 /// What a reader is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
@@ -81,6 +84,9 @@ pub struct Closed {
     /// The range version that went on.
     #[prost(uint64, tag = "4")]
     pub next: u64,
+    /// `logged` at its end.
+    #[prost(uint64, tag = "5")]
+    pub logged: u64,
 }
 
 impl Feed {
@@ -256,34 +262,84 @@ impl Partition {
     }
 }
 
-/// What readers of the parent's log find after a split at `at`, done by the entry `index`: the child reads on in a log of its own, the
-/// parent under its new range version.
-pub fn split(
-    parent: &[Feed],
-    (group, old_version, new_version): (u64, u64, u64),
-    index: u64,
-    stamp: u64,
-    at: &Bytes,
-) -> (Vec<Feed>, Vec<Feed>) {
-    let end = position(old_version, index, u32::MAX);
-    let mut left = parent.to_vec();
-    let mut right = parent.to_vec();
-    for feed in &mut left {
-        feed.closed.push(Closed {
-            range_version: old_version,
-            end: end.clone(),
-            stamp,
-            next: new_version,
-        });
-    }
-    for feed in &mut right {
+/// What a split does to the readers of the parent's log, and what the child begins with. The entry `index` splits `parent` at `at`, and
+/// both go on under `new_version`: the child with a log of its own, of which the parent's is the beginning.
+pub fn split(parent: &mut ReplicaState, child: &mut ReplicaState, index: u64, new_version: u64) {
+    let old_version = parent.range_version;
+    child.logged = 0;
+    child.feeds = parent.feeds.clone();
+    for feed in &mut child.feeds {
         feed.at = Bytes::new();
         feed.began = Bytes::new();
         feed.logged = 0;
         feed.since = new_version;
-        (feed.parent_group, feed.parent_version) = (group, old_version);
+        (feed.parent_group, feed.parent_version) = (parent.group, old_version);
         feed.closed.clear();
-        feed.fill = feed.fill.clone().max(at.clone());
+        feed.fill = feed.fill.clone().max(child.start.clone());
     }
-    (left, right)
+    for feed in &mut parent.feeds {
+        feed.closed.push(Closed {
+            range_version: old_version,
+            end: position(old_version, index, u32::MAX),
+            stamp: parent.stamp,
+            next: new_version,
+            logged: parent.logged,
+        });
+        if feed.closed.len() > CLOSED_MAX {
+            feed.closed.remove(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_sort_as_changes_happen() {
+        let all = [(1, 5, 0), (1, 5, 1), (1, 6, 0), (1, 300, 0), (2, 1, 0)];
+        let all = all.map(|(version, index, ordinal)| position(version, index, ordinal));
+        assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
+        let group = GroupId(3);
+        assert!(key_at(group, &all[0]) < key_after(group, &all[0]));
+        assert!(key_after(group, &all[0]) < key_at(group, &all[1]));
+        assert!(key_at(group, &all[4]) < log_end(group));
+    }
+
+    #[test]
+    fn a_child_reads_on_where_its_parent_was_cut() {
+        let feed = Feed {
+            id: 9,
+            at: position(1, 7, 0),
+            logged: 70,
+            fill: Bytes::from_static(b"m"),
+            since: 1,
+            ..Default::default()
+        };
+        let mut parent = ReplicaState {
+            group: 4,
+            range_version: 1,
+            start: Bytes::from_static(b"a"),
+            end: Bytes::from_static(b"p"),
+            feeds: vec![feed],
+            logged: 100,
+            ..Default::default()
+        };
+        let mut child = ReplicaState {
+            group: 5,
+            start: Bytes::from_static(b"p"),
+            end: Bytes::from_static(b"z"),
+            ..Default::default()
+        };
+        split(&mut parent, &mut child, 20, 2);
+        assert!(parent.feeds[0].is_filled(b"m") && !parent.feeds[0].is_filled(b"p"));
+        assert_eq!(child.feeds[0].fill, "p");
+        assert_eq!(
+            (child.feeds[0].parent_group, child.feeds[0].parent_version),
+            (4, 1)
+        );
+        assert!(child.feeds[0].at.is_empty() && child.logged == 0);
+        assert_eq!(parent.feeds[0].closed[0].end, position(1, 20, u32::MAX));
+        assert_eq!(parent.feeds[0].at, position(1, 7, 0));
+    }
 }

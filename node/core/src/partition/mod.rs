@@ -592,6 +592,11 @@ impl Partition {
                 let log = Some(LogState {
                     range_version: self.state.range_version,
                     feeds: self.state.feeds.clone(),
+                    applied: feeds::position(
+                        self.state.range_version,
+                        self.state.applied_index,
+                        u32::MAX,
+                    ),
                 });
                 self.answer(forward, Answer::Rows(RowsRead { log, ..rows }))
             }

@@ -16,6 +16,7 @@ mod pages;
 mod put_item;
 mod query;
 mod scan;
+mod streams;
 mod table_features;
 mod target;
 mod ttl;
@@ -81,20 +82,46 @@ operations! {
     UpdateTimeToLive,
     DescribeContinuousBackups,
     ListTagsOfResource,
+    ListStreams,
+    DescribeStream,
+    GetShardIterator,
+    GetRecords,
     DescribeLimits,
     DescribeEndpoints,
 }
 
+/// The target of operations on streams.
+const STREAMS: &[u8] = b"DynamoDBStreams_20120810.";
+
 impl Operation {
+    /// Whether it belongs to the service of streams.
+    fn is_of_streams(self) -> bool {
+        matches!(
+            self,
+            Operation::ListStreams
+                | Operation::DescribeStream
+                | Operation::GetShardIterator
+                | Operation::GetRecords
+        )
+    }
+
     /// The operation that an `X-Amz-Target` names.
     ///
     /// # Errors
     /// [`Error::UnknownOperation`]; [`Error::Validation`] for those of the service that come later.
     pub fn of_target(target: &[u8]) -> Result<Self, Error> {
-        let name = target
-            .strip_prefix(b"DynamoDB_20120810.")
-            .ok_or(Error::UnknownOperation)?;
-        Operation::of_name(name).ok_or_else(|| later::refuse(name))
+        let (name, of_streams) = match target.strip_prefix(STREAMS) {
+            Some(name) => (name, true),
+            None => match target.strip_prefix(b"DynamoDB_20120810.") {
+                Some(name) => (name, false),
+                None => return Err(Error::UnknownOperation),
+            },
+        };
+        let found = Operation::of_name(name).filter(|found| found.is_of_streams() == of_streams);
+        if of_streams {
+            return found.ok_or(Error::UnknownOperation);
+        }
+        found.ok_or_else(|| later::refuse(name))
     }
 
     /// Runs the operation; its answer goes to `out`.
@@ -127,6 +154,10 @@ impl Operation {
                 table_features::continuous_backups(context, body, out).await
             }
             Operation::ListTagsOfResource => table_features::tags(context, body, out).await,
+            Operation::ListStreams => streams::list(context, body, out).await,
+            Operation::DescribeStream => streams::describe(context, body, out).await,
+            Operation::GetShardIterator => streams::iterator(context, body, out).await,
+            Operation::GetRecords => streams::records(context, body, out).await,
             Operation::DescribeLimits => environment::limits(body, out),
             Operation::DescribeEndpoints => environment::endpoints(context, body, out),
         }

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use kv_core::api::{Caller, Error, Get, Got, Page, Paged, Write, Written};
+use kv_core::api::{
+    Caller, Error, Get, Got, Page, Paged, Rows as RawRows, RowsRead, Write, Written,
+};
 use kv_core::ids::TableId;
 use kv_core::partition::evaluate::{Parsed, evaluate};
 use kv_core::read;
@@ -303,6 +305,18 @@ impl Database for Memory {
 
     async fn get(&self, _: &Caller, get: Get, _: Instant) -> Result<Got, Error> {
         read::get(&*self.rows.lock(), &get).map_err(|error| of_read(error.into()))
+    }
+
+    async fn rows(&self, _: &Caller, _: RawRows, _: Instant) -> Result<RowsRead, Error> {
+        Err(Error::Unavailable("no change log here".into()))
+    }
+
+    fn partitions(&self, _: u64) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn now_ms(&self) -> u64 {
+        1_700_000_002_000
     }
 
     async fn page(&self, _: &Caller, mut page: Page, _: Instant) -> Result<Paged, Error> {
