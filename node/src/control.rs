@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::admin::{Control, ControlError};
 use crate::runtime::mailbox::{Event, Mailboxes};
 use crate::storage::SpaceMonitor;
-use crate::transport::Transport;
+use crate::transport::{Gossip, Hint, Transport};
 
 /// How long a bootstrap may take until the cluster is known here.
 const BOOTSTRAP: Duration = Duration::from_secs(20);
@@ -33,6 +33,8 @@ pub struct NodeControl {
     pub space: Arc<SpaceMonitor>,
     /// Set once the transport runs; a cluster of one has none.
     pub transport: OnceLock<Arc<Transport>>,
+    /// Set once gossip runs; a node works without.
+    pub gossip: OnceLock<Gossip>,
 }
 
 impl NodeControl {
@@ -43,6 +45,18 @@ impl NodeControl {
         } else {
             Err(ControlError::NotJoined)
         }
+    }
+
+    /// What gossip tells of a node.
+    fn with_hints(&self, mut node: admin::Node) -> admin::Node {
+        if let Some(gossip) = self.gossip.get() {
+            let id = NodeId(node.id);
+            node.suspect = gossip.is_suspect(id);
+            let load = gossip.hint(id, Hint::Load);
+            // Anything may stand there.
+            node.load = load.and_then(|load| load.parse().ok()).unwrap_or(0);
+        }
+        node
     }
 
     /// Why the node is not ready, if it isn't.
@@ -207,7 +221,7 @@ impl Control for NodeControl {
             nodes: state
                 .nodes
                 .values()
-                .map(|n| node_of(n, share(n.id)))
+                .map(|n| self.with_hints(node_of(n, share(n.id))))
                 .collect(),
             meta_leader: view.meta_leader.map_or(0, |n| n.0),
             tables: state.tables.len() as u64,

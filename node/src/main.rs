@@ -20,6 +20,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[derive(Debug, Parser)]
 #[command(name = "kv-node", version, about, after_help = EXIT_HELP)]
 struct Cli {
+    /// Export traces to this OpenTelemetry collector (OTLP over gRPC, for example http://127.0.0.1:4317).
+    #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -125,7 +128,7 @@ fn main() -> ExitCode {
             return ExitCode::from(ExitStatus::System.code());
         }
     };
-    match runtime.block_on(run(cli.command)) {
+    match runtime.block_on(run(cli.command, cli.otlp_endpoint.as_deref())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("kv-node: {failure}. {}", failure.status.advice());
@@ -134,7 +137,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<(), Failure> {
+async fn run(command: Command, otlp: Option<&str>) -> Result<(), Failure> {
     let system = |error: std::io::Error| Failure {
         status: ExitStatus::System,
         message: format!("signals can't be caught: {error}"),
@@ -142,8 +145,8 @@ async fn run(command: Command) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
     let node = match command {
-        Command::Dev(dev) => start_dev(dev).await?,
-        Command::Run(run) => start_run(run).await?,
+        Command::Dev(dev) => start_dev(dev, otlp).await?,
+        Command::Run(run) => start_run(run, otlp).await?,
     };
     // The line that test suites wait for.
     println!("listening on http://{}", node.dynamo);
@@ -157,6 +160,8 @@ async fn run(command: Command) -> Result<(), Failure> {
     }
     tracing::info!("stopping");
     node.stop().await;
+    // Waits for the collector, so not on a thread that the exporter needs.
+    let _ = tokio::task::spawn_blocking(telemetry::flush_traces).await;
     Ok(())
 }
 
@@ -174,7 +179,18 @@ fn guard(address: SocketAddr, keys: &[AccessKey], allowed: bool) -> Result<(), F
     })
 }
 
-async fn start_dev(dev: Dev) -> Result<Node, Failure> {
+fn export(otlp: Option<&str>, node: &str) -> Result<(), Failure> {
+    match otlp.filter(|endpoint| !endpoint.is_empty()) {
+        Some(endpoint) => telemetry::export_traces(endpoint, node).map_err(|error| Failure {
+            status: ExitStatus::Config,
+            message: error.to_string(),
+        }),
+        None => Ok(()),
+    }
+}
+
+async fn start_dev(dev: Dev, otlp: Option<&str>) -> Result<Node, Failure> {
+    export(otlp, "dev")?;
     let keys = match (dev.access_key, dev.secret_key) {
         (Some(id), Some(secret)) => vec![AccessKey {
             id,
@@ -198,11 +214,12 @@ async fn start_dev(dev: Dev) -> Result<Node, Failure> {
     .await
 }
 
-async fn start_run(run: Run) -> Result<Node, Failure> {
+async fn start_run(run: Run, otlp: Option<&str>) -> Result<Node, Failure> {
     let config = NodeConfig::read(&run.config).map_err(|error| Failure {
         status: ExitStatus::Config,
         message: error.to_string(),
     })?;
+    export(otlp, &config.name)?;
     for address in [config.listen.dynamo, config.listen.kv] {
         guard(address, &config.auth.access_keys, run.allow_unauthenticated)?;
     }

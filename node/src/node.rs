@@ -1,6 +1,6 @@
 //! A node, put together: the directory, the threads, the front ends; and taken apart again in order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -13,6 +13,7 @@ use kv_core::meta::records::{Node as NodeRecord, NodeState};
 use kv_core::shard::{Input, Lane as CoreLane};
 use kv_core::store::{LogStore, Store};
 use kv_core::wire::WIRE_VERSION;
+use prometheus_client::registry::Unit;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -30,10 +31,13 @@ use crate::storage::{
     WriteMode,
 };
 use crate::telemetry::{Metrics, NodeMetrics, Telemetry};
-use crate::transport::{self, Admission, Inbound, Lane, TlsFiles, Transport};
+use crate::transport::{
+    self, Admission, Gossip, GossipConfig, Hint, Inbound, Lane, TlsFiles, Transport,
+};
 
 /// How long leaders may take to be handed over at a stop.
 const HAND_OVER: Duration = Duration::from_secs(3);
+const GOSSIP_INTERVAL: Duration = Duration::from_secs(1);
 const SPACE_POLL: Duration = Duration::from_secs(1);
 const FIRST_TOKEN: u64 = 0;
 
@@ -142,6 +146,8 @@ pub struct Node {
     pub dynamo: SocketAddr,
     /// Where the gRPC API listens.
     pub kv: Option<SocketAddr>,
+    /// Where metrics and health are served.
+    pub metrics: Option<SocketAddr>,
     drain: Duration,
     _dir: DataDir,
     _memory_dir: Option<MemoryDir>,
@@ -222,6 +228,23 @@ impl Drop for MemoryDir {
     fn drop(&mut self) {
         // What is left is in memory and goes with the machine.
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A node works without gossip, a little slower where others are away.
+async fn start_gossip(control: &NodeControl, transport: &Arc<Transport>) {
+    let config = GossipConfig {
+        cluster_id: control.cluster_id.clone(),
+        node_id: control.node,
+        incarnation: control.incarnation,
+        interval: GOSSIP_INTERVAL,
+    };
+    match Gossip::start(config, transport.clone()).await {
+        Ok(gossip) => {
+            gossip.publish(Hint::Version, env!("CARGO_PKG_VERSION"));
+            let _ = control.gossip.set(gossip);
+        }
+        Err(error) => tracing::warn!(error = chain(&error), "goes on without gossip"),
     }
 }
 
@@ -347,6 +370,7 @@ impl Node {
             mailboxes: runtime.mailboxes.clone(),
             space,
             transport: OnceLock::new(),
+            gossip: OnceLock::new(),
         });
         let parts = Parts {
             runtime,
@@ -400,6 +424,7 @@ impl Node {
             mailboxes: prepared.mailboxes(),
             space,
             transport: OnceLock::new(),
+            gossip: OnceLock::new(),
         });
         let tls = TlsFiles {
             ca: config.tls.ca.clone(),
@@ -445,6 +470,7 @@ impl Node {
         // Set once, right here.
         let _ = peers.transport.set(transport.clone());
         let _ = control.transport.set(transport.clone());
+        start_gossip(&control, &transport).await;
         let runtime = prepared
             .start(&runtime_config, store, log, Arc::new(peers), on_fatal())
             .map_err(start_failure)?;
@@ -568,6 +594,15 @@ impl Parts {
         }
         let node_metrics = NodeMetrics::default();
         metrics.register(|registry| node_metrics.register(registry));
+        let log_append = runtime.mailboxes.log_append.clone();
+        metrics.register(|registry| {
+            registry.register_with_unit(
+                "raft_log_append_duration",
+                "Time that an append to the log took, fsync included",
+                Unit::Seconds,
+                log_append,
+            )
+        });
         let client = Arc::new(Client::new(
             runtime.mailboxes.clone(),
             runtime.store.clone(),
@@ -643,6 +678,7 @@ impl Parts {
             runtime,
             control,
             transport,
+            metrics: telemetry.as_ref().map(Telemetry::local_addr),
             telemetry,
             front,
             fronts,
@@ -680,6 +716,14 @@ async fn watch(control: Arc<NodeControl>, mailboxes: Arc<Mailboxes>, metrics: No
             .inspect(|shard| (shard.counts, shard.census(), shard.memory()))
             .await;
         metrics.update(&counts, control.space.space().ok());
+        metrics.waiting(mailboxes.waiting());
+        if let Some(gossip) = control.gossip.get() {
+            let in_hand: usize = counts.iter().map(|(_, _, memory)| memory.2).sum();
+            gossip.publish(Hint::Load, &in_hand.to_string());
+            let suspects: BTreeSet<NodeId> = gossip.suspects().into_iter().collect();
+            metrics.suspects(suspects.len());
+            mailboxes.suspect(suspects);
+        }
         tokio::time::sleep(SPACE_POLL).await;
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kv_tests::sim::{Counts, Options, run};
+use kv_tests::sim::{Counts, Options, run, run_with_lying_gossip};
 
 /// Seeds by default: what CI runs.
 const SEEDS: u64 = 1000;
@@ -86,6 +86,28 @@ fn all_seeds_hold_and_everything_happened() {
         assert!(
             never.is_empty(),
             "this never happened, so nothing was proven about it: {never:?}"
+        );
+    }
+}
+
+/// Silent gossip is what all other runs have.
+#[test]
+fn with_lying_gossip_all_is_as_correct() {
+    for seed in 1..=number("LYING_SEEDS", 24) {
+        let options = Options {
+            seed,
+            with_text: false,
+        };
+        let outcome = run_with_lying_gossip(options);
+        assert_ne!(
+            outcome.digest,
+            run(options).digest,
+            "seed {seed}: nobody heard the lies"
+        );
+        assert!(
+            outcome.failure.is_none(),
+            "seed {seed}: {:?}",
+            outcome.failure
         );
     }
 }

@@ -18,6 +18,7 @@ use super::error::Error;
 use super::operations::{Context, Operation};
 use super::{Server, request_id};
 use crate::database::Database;
+use crate::telemetry::trace;
 
 /// Largest body of a request, bytes.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -107,7 +108,13 @@ async fn post<D: Database>(
     let known = operation.as_ref().ok().copied();
     let result = serve(server, parts, &body, operation, started, id, &mut out).await;
     if let Some(operation) = known {
-        server.metrics.served(operation, started.elapsed());
+        let took = started.elapsed();
+        server.metrics.served(operation, took);
+        if trace::is_exported() {
+            let error = result.as_ref().err().map(Error::name);
+            let trace = trace::trace_of(id.as_str(), traceparent(&parts.headers));
+            trace::request(&trace, "dynamodb", operation.name(), took, error);
+        }
     }
     let status = match result {
         Ok(()) => StatusCode::OK,
@@ -163,7 +170,7 @@ async fn serve<D: Database>(
             principal: principal.access_key,
             account: principal.account,
             class: RequestClass::Foreground.into(),
-            trace: id.as_str().to_owned(),
+            trace: trace::trace_of(id.as_str(), traceparent(&parts.headers)),
         },
         region: &principal.region,
         endpoint: parts
@@ -176,6 +183,11 @@ async fn serve<D: Database>(
         return Err(Error::Serialization(None));
     }
     operation.run(&context, body, out).await
+}
+
+/// The client's own trace (W3C Trace Context).
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    headers.get("traceparent")?.to_str().ok()
 }
 
 /// Takes a request out of the gauge, however it ends.

@@ -1,6 +1,6 @@
 //! The calls: who asks, by when, within the bound; then the operation.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use kv_core::api::{Caller, RequestClass};
@@ -19,6 +19,7 @@ use super::status::{REQUEST_ID, Refusal};
 use super::{Config, reply, request};
 use crate::database::Database;
 use crate::dynamo::{Error, Ids, Metrics, Operation, RequestId, run};
+use crate::telemetry::trace;
 
 /// Pages of a scan that are ready before they are taken.
 const PAGES_AHEAD: usize = 1;
@@ -47,6 +48,8 @@ struct Call<D> {
     started: Instant,
     /// What the client gave it.
     timeout: Option<Duration>,
+    /// Name of the exception.
+    refused: OnceLock<&'static str>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -82,10 +85,11 @@ impl<D: Database> Service<D> {
                         principal: principal.access_key,
                         account: principal.account,
                         class: RequestClass::Foreground.into(),
-                        trace: id.as_str().to_owned(),
+                        trace: trace::trace_of(id.as_str(), traceparent(metadata)),
                     },
                     started: Instant::now(),
                     timeout: timeout(metadata),
+                    refused: OnceLock::new(),
                     _permit: permit,
                 }
             })
@@ -118,10 +122,19 @@ impl<D: Database> Service<D> {
 
 impl<D> Drop for Call<D> {
     fn drop(&mut self) {
+        let took = self.started.elapsed();
         self.shared.metrics.in_flight.dec();
-        self.shared
-            .metrics
-            .served(self.operation, self.started.elapsed());
+        self.shared.metrics.served(self.operation, took);
+        if trace::is_exported() {
+            let error = self.refused.get().copied();
+            trace::request(
+                &self.caller.trace,
+                "grpc",
+                self.operation.name(),
+                took,
+                error,
+            );
+        }
     }
 }
 
@@ -140,6 +153,7 @@ impl<D: Database> Call<D> {
         self.shared
             .metrics
             .failed(Some(self.operation), refusal.name());
+        let _ = self.refused.set(refusal.name());
         let id = self.id.as_str();
         tracing::debug!(request = id, error = refusal.name(), "call refused");
         let late = self
@@ -263,6 +277,11 @@ impl<D: Database> Kv for Service<D> {
         tokio::spawn(call.scan(request.into_inner(), sender));
         Ok(response)
     }
+}
+
+/// The client's own trace (W3C Trace Context).
+fn traceparent(metadata: &MetadataMap) -> Option<&str> {
+    metadata.get("traceparent")?.to_str().ok()
 }
 
 /// `grpc-timeout`: up to eight digits and a unit (gRPC over HTTP/2).

@@ -1,5 +1,7 @@
 //! The log thread: everything that waits is appended in one go and synced once, whatever shard and group it comes from.
 
+use std::time::Instant;
+
 use crossbeam_channel::Receiver;
 use kv_core::shard::Input;
 use kv_core::store::{LogStore, LogWrite};
@@ -35,7 +37,10 @@ pub fn run(log: &dyn LogStore, jobs: &Receiver<Job>, mailboxes: &Mailboxes, fata
             done[job.shard as usize] = job.number;
             writes.extend(job.writes);
         }
-        if let Err(error) = log.append(&writes, sync) {
+        let began = Instant::now();
+        let appended = log.append(&writes, sync);
+        mailboxes.log_append.observe(began.elapsed().as_secs_f64());
+        if let Err(error) = appended {
             // What is on the disk is unknown now: nothing that rests on it may be said.
             fatal(FatalError::from(error));
             return;

@@ -1,5 +1,6 @@
 //! How other threads reach the shards.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +12,8 @@ use kv_core::meta::View;
 use kv_core::meta::wire::{Change, Outcome};
 use kv_core::shard::{Input, MetaError, Shard};
 use kv_core::wire::shard_of;
+use parking_lot::Mutex;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{oneshot, watch};
 
 use super::clock::Clock;
@@ -43,6 +46,9 @@ pub struct Mailboxes {
     pub revision: watch::Sender<u64>,
     pub clock: Clock,
     pub(super) refuse_writes: AtomicBool,
+    pub(super) suspects: Mutex<BTreeSet<NodeId>>,
+    /// Time that appends to the log took, fsync included.
+    pub log_append: Histogram,
 }
 
 impl std::fmt::Debug for Mailboxes {
@@ -106,6 +112,25 @@ impl Mailboxes {
                 let _ = sender.send(Event::Input(Input::RefuseWrites(refuse)));
             }
         }
+    }
+
+    /// Tells all shards which nodes seem to be away, if that has changed.
+    pub fn suspect(&self, suspects: BTreeSet<NodeId>) {
+        let mut known = self.suspects.lock();
+        if *known == suspects {
+            return;
+        }
+        tracing::info!(nodes = ?suspects.iter().map(|node| node.0).collect::<Vec<_>>(), "suspected to be away");
+        for shard in 0..self.shards() {
+            // It is a hint: a shard that is too busy goes on without.
+            let _ = self.to_shard(shard, Event::Input(Input::Suspects(suspects.clone())));
+        }
+        *known = suspects;
+    }
+
+    /// Events that wait for the shards.
+    pub fn waiting(&self) -> usize {
+        self.senders.iter().map(Sender::len).sum()
     }
 
     /// Whether the node was told to refuse users' writes.

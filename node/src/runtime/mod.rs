@@ -32,6 +32,7 @@ use tokio::sync::watch;
 
 use self::clock::Clock;
 use self::mailbox::{Event, Mailboxes};
+use crate::telemetry::{latency_seconds, trace};
 
 /// Events that may wait for a shard.
 const MAILBOX_EVENTS: usize = 64 << 10;
@@ -137,6 +138,8 @@ impl Prepared {
             revision,
             clock: Clock,
             refuse_writes: AtomicBool::new(false),
+            suspects: Default::default(),
+            log_append: latency_seconds(),
         });
         Prepared {
             mailboxes,
@@ -258,6 +261,9 @@ impl Runtime {
 /// Hands a frame to the shards that it is for; a shard with a full mailbox loses it, as a network would.
 pub fn deliver(mailboxes: &Mailboxes, from: NodeId, frame: Bytes) {
     let shards = mailboxes.senders.len() as u32;
+    if from != mailboxes.node {
+        trace::hop(from, &frame);
+    }
     let target = match wire::target(&frame) {
         Ok(target) => target,
         Err(error) => {

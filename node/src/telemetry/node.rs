@@ -1,36 +1,41 @@
 //! What the core has done, as Prometheus counts it.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use kv_core::shard::Counts;
 use kv_core::store::Space;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-type Count = Gauge<u64, AtomicU64>;
+type Level = Gauge<u64, AtomicU64>;
+/// The core counts, from 0 at each start; here its totals are taken over.
+type Total = Counter<u64, AtomicU64>;
 
-/// Totals of the core, taken over about once a second. They are gauges here since the core does the counting.
+/// What the core counts, taken over about once a second.
 #[derive(Clone, Debug, Default)]
 pub struct NodeMetrics {
-    elections: Count,
-    applied: Count,
-    flushes: Count,
-    snapshots_sent: Count,
-    snapshots_installed: Count,
-    truncations: Count,
-    read_indexes: Count,
-    expired_leases: Count,
-    stale_routes: Count,
-    bad_frames: Count,
-    replays: Count,
-    replicas: Count,
-    leaders: Count,
-    leaderless: Count,
-    log_memory: Count,
-    remembered_requests: Count,
-    requests_in_flight: Count,
-    disk_free: Count,
-    disk_size: Count,
+    elections: Total,
+    applied: Total,
+    flushes: Total,
+    snapshots_sent: Total,
+    snapshots_installed: Total,
+    truncations: Total,
+    read_indexes: Total,
+    expired_leases: Total,
+    stale_routes: Total,
+    bad_frames: Total,
+    replays: Total,
+    replicas: Level,
+    leaders: Level,
+    leaderless: Level,
+    log_memory: Level,
+    remembered_requests: Level,
+    requests_in_flight: Level,
+    disk_free: Level,
+    disk_size: Level,
+    waiting: Level,
+    suspects: Level,
 }
 
 /// What one shard reports: its counts; replicas, led and leaderless partitions; log bytes, remembered requests, requests under way.
@@ -38,89 +43,105 @@ pub type Report = (Counts, (u64, u64, u64), (usize, usize, usize));
 
 impl NodeMetrics {
     pub fn register(&self, registry: &mut Registry) {
+        self.register_totals(registry);
+        self.register_levels(registry);
+    }
+
+    fn register_totals(&self, registry: &mut Registry) {
         let mut count =
-            |name: &str, help: &str, gauge: &Count| registry.register(name, help, gauge.clone());
+            |name: &str, help: &str, total: &Total| registry.register(name, help, total.clone());
         count(
             "raft_elections",
-            "Elections won by replicas of this node since its start",
+            "Elections won by replicas of this node",
             &self.elections,
         );
-        count(
-            "raft_entries_applied",
-            "Log entries applied since the start",
-            &self.applied,
-        );
+        count("raft_entries_applied", "Log entries applied", &self.applied);
         count(
             "raft_snapshots_sent",
-            "Snapshots begun to be sent since the start",
+            "Snapshots begun to be sent",
             &self.snapshots_sent,
         );
         count(
             "raft_snapshots_installed",
-            "Snapshots installed since the start",
+            "Snapshots installed",
             &self.snapshots_installed,
         );
         count(
             "raft_log_truncations",
-            "Truncations of logs since the start",
+            "Truncations of logs",
             &self.truncations,
         );
         count(
             "raft_read_indexes",
-            "Reads confirmed by a majority instead of a lease since the start",
+            "Reads confirmed by a majority instead of a lease",
             &self.read_indexes,
         );
         count(
             "raft_expired_leases",
-            "Leases that ran out since the start",
+            "Leases that ran out",
             &self.expired_leases,
         );
         count(
             "stale_routes",
-            "Requests refused for a stale route since the start",
+            "Requests refused for a stale route",
             &self.stale_routes,
         );
         count(
             "bad_frames",
-            "Frames of peers that could not be read since the start",
+            "Frames of peers that could not be read",
             &self.bad_frames,
         );
         count(
             "replays",
-            "Forwarded requests that came a second time since the start",
+            "Forwarded requests that came a second time",
             &self.replays,
         );
         count(
             "storage_flushes",
-            "Flushes of the engine that were asked for since the start",
+            "Flushes of the engine that were asked for",
             &self.flushes,
         );
-        count(
+    }
+
+    fn register_levels(&self, registry: &mut Registry) {
+        let mut level =
+            |name: &str, help: &str, gauge: &Level| registry.register(name, help, gauge.clone());
+        level(
             "partition_replicas",
             "Partitions with a replica on this node",
             &self.replicas,
         );
-        count(
+        level(
             "partition_leaders",
             "Partitions that this node leads",
             &self.leaders,
         );
-        count(
+        level(
             "partitions_leaderless",
             "Partitions here whose leader is not known",
             &self.leaderless,
         );
-        count(
+        level(
             "requests_remembered",
             "Ids of applied requests that are remembered",
             &self.remembered_requests,
         );
-        count(
+        level(
             "core_requests_in_flight",
             "Requests under way in the core",
             &self.requests_in_flight,
         );
-        let mut bytes = |name: &str, help: &str, gauge: &Count| {
+        level(
+            "shard_queue_events",
+            "Events that wait for the shard threads",
+            &self.waiting,
+        );
+        level(
+            "gossip_suspects",
+            "Nodes that have fallen silent in gossip",
+            &self.suspects,
+        );
+        let mut bytes = |name: &str, help: &str, gauge: &Level| {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone())
         };
         bytes(
@@ -140,20 +161,26 @@ impl NodeMetrics {
         );
     }
 
+    pub fn waiting(&self, events: usize) {
+        self.waiting.set(events as u64);
+    }
+
+    pub fn suspects(&self, nodes: usize) {
+        self.suspects.set(nodes as u64);
+    }
+
     pub fn update(&self, reports: &[Report], space: Option<Space>) {
         let sum = |pick: &dyn Fn(&Report) -> u64| reports.iter().map(pick).sum::<u64>();
-        self.elections.set(sum(&|r| r.0.elections));
-        self.applied.set(sum(&|r| r.0.applied));
-        self.flushes.set(sum(&|r| r.0.flushes));
-        self.snapshots_sent.set(sum(&|r| r.0.snapshots_sent));
-        self.snapshots_installed
-            .set(sum(&|r| r.0.snapshots_installed));
-        self.truncations.set(sum(&|r| r.0.truncations));
-        self.read_indexes.set(sum(&|r| r.0.read_indexes));
-        self.expired_leases.set(sum(&|r| r.0.expired_leases));
-        self.stale_routes.set(sum(&|r| r.0.stale_routes));
-        self.bad_frames.set(sum(&|r| r.0.bad_frames));
-        self.replays.set(sum(&|r| r.0.replays));
+        take(&self.elections, sum(&|r| r.0.elections));
+        take(&self.applied, sum(&|r| r.0.applied));
+        take(&self.flushes, sum(&|r| r.0.flushes));
+        take(&self.snapshots_sent, sum(&|r| r.0.snapshots_sent));
+        take(&self.snapshots_installed, sum(&|r| r.0.snapshots_installed));
+        take(&self.truncations, sum(&|r| r.0.truncations));
+        take(&self.read_indexes, sum(&|r| r.0.read_indexes));
+        take(&self.expired_leases, sum(&|r| r.0.expired_leases));
+        take(&self.stale_routes, sum(&|r| r.0.stale_routes));
+        take(&self.bad_frames, sum(&|r| r.0.bad_frames));
         self.replicas.set(sum(&|r| r.1.0));
         self.leaders.set(sum(&|r| r.1.1));
         self.leaderless.set(sum(&|r| r.1.2));
@@ -165,4 +192,8 @@ impl NodeMetrics {
             self.disk_size.set(space.total);
         }
     }
+}
+
+fn take(total: &Total, value: u64) {
+    total.inner().store(value, Ordering::Relaxed);
 }

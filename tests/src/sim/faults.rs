@@ -1,5 +1,7 @@
 //! Faults at work.
 
+use std::collections::BTreeSet;
+
 use kv_core::ids::{GroupId, NodeId};
 use kv_core::shard::Input;
 
@@ -10,7 +12,7 @@ use super::world::{What, World};
 
 impl World {
     pub(super) fn strike(&mut self, fault: Fault) {
-        if self.healed {
+        if self.healed && !matches!(fault, Fault::Gossip { .. }) {
             return;
         }
         self.trace
@@ -64,6 +66,13 @@ impl World {
             Fault::HandOver { node } => {
                 self.counts.hand_overs += 1;
                 self.tell(node, || Input::HandOver);
+            }
+            Fault::Gossip { node, suspects } => {
+                let suspects: BTreeSet<NodeId> = (1..=self.plan.nodes)
+                    .filter(|id| suspects >> id & 1 == 1)
+                    .map(NodeId)
+                    .collect();
+                self.tell(node, || Input::Suspects(suspects.clone()));
             }
             Fault::Transfer { pick } => drop(self.transfer(pick)),
             Fault::LateTransfer { pick, late_us } => self.late_transfer(pick, late_us),

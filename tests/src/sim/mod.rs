@@ -24,7 +24,7 @@ pub mod trace;
 pub mod workload;
 mod world;
 
-use std::panic::catch_unwind;
+use std::panic::{UnwindSafe, catch_unwind};
 
 pub use counts::Counts;
 pub use world::World;
@@ -54,7 +54,16 @@ pub struct Outcome {
 
 /// Runs one seed. A panic of the core counts as broken.
 pub fn run(options: Options) -> Outcome {
-    catch_unwind(|| World::new(options).run()).unwrap_or_else(|panic| {
+    run_world(options, || World::new(options))
+}
+
+/// Runs one seed with gossip that calls nodes away at random, so that requests go astray at first.
+pub fn run_with_lying_gossip(options: Options) -> Outcome {
+    run_world(options, || World::new(options).with_lying_gossip())
+}
+
+fn run_world(options: Options, make: impl FnOnce() -> World + UnwindSafe) -> Outcome {
+    catch_unwind(|| make().run()).unwrap_or_else(|panic| {
         let words = panic
             .downcast_ref::<String>()
             .cloned()

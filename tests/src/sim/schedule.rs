@@ -84,6 +84,11 @@ pub enum Fault {
     HandOver {
         node: u64,
     },
+    /// Gossip tells a node that others are away, whether they are or not: bit n stands for node n.
+    Gossip {
+        node: u64,
+        suspects: u64,
+    },
     Transfer {
         pick: u64,
     },

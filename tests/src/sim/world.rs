@@ -32,6 +32,8 @@ const RECOVERY_US: u64 = 8_000_000;
 /// A client stops waiting for an answer after this long, µs.
 const CLIENT_PATIENCE_US: u64 = 12_000_000;
 const MILLISECOND: u64 = 1_000;
+/// How often a lie changes, µs.
+const LIE_EVERY_US: usize = 250_000;
 
 /// Something that happens at a moment of true time.
 #[derive(Debug)]
@@ -175,6 +177,18 @@ impl World {
         for node in 1..=self.plan.nodes {
             self.start(node);
         }
+    }
+
+    /// Gossip lies from now on, also after everything else has healed.
+    pub fn with_lying_gossip(mut self) -> World {
+        let mut random = Random::new(!self.seed);
+        for at in (0..RUN_US).step_by(LIE_EVERY_US) {
+            for node in 1..=self.plan.nodes {
+                let suspects = random.next_u64();
+                self.push(at, What::Fault(Fault::Gossip { node, suspects }));
+            }
+        }
+        self
     }
 
     /// Runs to the end, or to the first thing that is broken.

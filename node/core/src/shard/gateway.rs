@@ -9,7 +9,7 @@
 //! A request keeps its id over all attempts, so an attempt that is late, lost or repeated changes nothing twice. At the deadline the
 //! client learns whether anything could have been proposed: `OutcomeUnknown` if so, `Unavailable` if surely not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::io::Request;
 use crate::api::{Answer, Error, Operation};
@@ -36,6 +36,8 @@ struct Pending {
     /// Where the running attempt went, and until when it is waited for.
     asked: Option<NodeId>,
     until: u64,
+    /// Another replica was asked since the leader seems to be away.
+    detour: bool,
     /// An attempt that could have been proposed had no definite answer.
     uncertain: bool,
     /// Words of the last refusal.
@@ -57,6 +59,8 @@ pub struct Gateway {
     pending: BTreeMap<RequestId, Pending>,
     /// Attempts by the moment that they are given up or tried again.
     timers: BTreeMap<(u64, RequestId), ()>,
+    /// Nodes that are not asked first. They may be the right ones all the same: each later attempt asks whom it would ask anyway.
+    pub suspects: BTreeSet<NodeId>,
 }
 
 impl Gateway {
@@ -107,6 +111,7 @@ impl Gateway {
                 sent: 0,
                 asked: None,
                 until: 0,
+                detour: false,
                 uncertain: false,
                 last,
             },
@@ -156,10 +161,18 @@ impl Gateway {
             return self.later(id, now);
         }
         let turn = NodeId(members[pending.attempts as usize % members.len()].node);
-        let target = match route.ticket.leader() {
+        let mut target = match route.ticket.leader() {
             Some(leader) if pending.attempts % 3 != 2 => leader,
             _ => turn,
         };
+        pending.detour = false;
+        if pending.attempts == 0 && self.suspects.contains(&target) {
+            let mut others = members.iter().map(|member| NodeId(member.node));
+            if let Some(other) = others.find(|node| !self.suspects.contains(node)) {
+                target = other;
+                pending.detour = true;
+            }
+        }
         pending.attempts += 1;
         pending.forward.group = route.group.id;
         pending.forward.range_version = route.group.range_version;
@@ -231,10 +244,8 @@ impl Gateway {
                 }
                 pending.last = "the partition has no leader yet";
                 // A new name is worth asking at once, but not for ever.
-                if leader.is_some()
-                    && leader != known
-                    && leader != Some(from)
-                    && pending.attempts < 8
+                let worth_asking = leader != known || pending.detour;
+                if leader.is_some() && worth_asking && leader != Some(from) && pending.attempts < 8
                 {
                     self.attempt(id, view, now, acts);
                 } else {

@@ -3,6 +3,7 @@
 //! The rim executes outputs **in their order**: a `Write` is visible to every `Read`, `Reply` and `OpenSnapshot` behind it. Appends,
 //! flushes, and snapshot work end later, each with its input.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -73,6 +74,8 @@ pub enum Input {
     View(Arc<View>),
     /// The disk is nearly full, or no longer.
     RefuseWrites(bool),
+    /// Nodes that seem to be away, as gossip has it: a hint where not to ask first, never truth.
+    Suspects(BTreeSet<NodeId>),
     /// Give up leadership of everything, for a planned stop.
     HandOver,
     /// A cluster begins on this node; to the first shard only.

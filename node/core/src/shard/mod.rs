@@ -317,6 +317,7 @@ impl Shard {
             Input::Installed(group) => self.on_installed(group),
             Input::View(view) => self.on_view(view),
             Input::RefuseWrites(refuse) => self.mood.refuse_writes = refuse,
+            Input::Suspects(suspects) => self.gateway.suspects = suspects,
             Input::HandOver => {
                 self.handing_over = true;
                 self.hand_over();
