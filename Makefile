@@ -28,7 +28,7 @@ test: setup ## Every test there is
 
 lint: setup ## Formatting and clippy
 	cargo fmt --all --check
-	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --workspace --all-targets --features kv-tests/bench -- -D warnings
 
 unit: setup ## Unit and property tests of all crates
 	$(CARGO) test --release --workspace
@@ -44,6 +44,9 @@ mutants: setup ## Classic bugs, each of which the simulation must catch
 
 e2e: build ## Real processes and real clients
 	scripts/e2e
+
+bench: build ## Measure the floors against DynamoDB Local and etcd; one part alone: make bench ONLY=get (put, cluster, kill, idle, start)
+	scripts/bench $(ONLY)
 
 soak: setup ## The simulation until stopped
 	$(CARGO) run --release -p kv-tests --bin sim -- --soak
