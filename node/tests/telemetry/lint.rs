@@ -52,7 +52,7 @@ pub fn lint(text: &str) -> Vec<String> {
     }
     for (name, kind) in &types {
         problems.extend(name_problems(name, kind));
-        if !helps.get(name).is_some_and(|help| help.len() > 10) {
+        if helps.get(name).is_none_or(|help| help.len() <= 10) {
             problems.push(format!("{name} has no help"));
         }
     }
