@@ -181,6 +181,7 @@ impl NodeMetrics {
         take(&self.expired_leases, sum(&|r| r.0.expired_leases));
         take(&self.stale_routes, sum(&|r| r.0.stale_routes));
         take(&self.bad_frames, sum(&|r| r.0.bad_frames));
+        take(&self.replays, sum(&|r| r.0.replays));
         self.replicas.set(sum(&|r| r.1.0));
         self.leaders.set(sum(&|r| r.1.1));
         self.leaderless.set(sum(&|r| r.1.2));
