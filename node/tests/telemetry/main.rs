@@ -16,6 +16,7 @@ async fn node() -> Node {
         listen: any,
         grpc: Some(any),
         metrics: Some(any),
+        ttl_interval: Duration::from_secs(1),
         data_dir: None,
         keys: Vec::new(),
         deadline: Duration::from_secs(10),
