@@ -185,6 +185,7 @@ impl Prepared {
                 seeds: config.seeds.clone(),
                 flush_log_bytes: 0,
                 expire_us: config.expire.as_micros() as u64,
+                tombstone_ms: 0,
             };
             let shard =
                 Shard::start(shard_config, &*store, &logs, now).map_err(StartError::Recover)?;

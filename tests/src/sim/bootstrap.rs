@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use kv_core::meta::MetaState;
-use kv_core::meta::records::{KeyAttribute, Node, NodeState};
+use kv_core::meta::records::{Index, KeyAttribute, Node, NodeState, ProjectionKind};
 use kv_core::meta::wire::{Change, CreateTable, TableName};
 use kv_ring::{NodeId, NodeSpec, Token, plan};
 
@@ -13,6 +13,9 @@ use super::workload::{ACCOUNT, TABLE};
 
 const REPLICAS: usize = 3;
 const ZONES: [&str; 3] = ["a", "b", "c"];
+
+/// The checked table's global index.
+pub const GLOBAL: &str = "global";
 
 type Tokens = BTreeMap<NodeId, Vec<Token>>;
 
@@ -74,8 +77,36 @@ pub fn create_table(name: &str, uuid: u64, partitions: u32) -> Change {
         } else {
             Vec::new()
         },
+        indexes: if name == TABLE {
+            indexes()
+        } else {
+            Vec::new()
+        },
         ..Default::default()
     })
+}
+
+/// A local and a global index by the tag that the last put wrote: every put moves the item's entry in both.
+fn indexes() -> Vec<Index> {
+    let attribute = |name: &str, kind: &str| KeyAttribute {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+    };
+    let global = Index {
+        name: GLOBAL.to_owned(),
+        hash: vec![attribute("tag1", "N")],
+        projection: ProjectionKind::All as i32,
+        ..Default::default()
+    };
+    let local = Index {
+        name: "local".to_owned(),
+        local: true,
+        hash: vec![attribute("pk", "S")],
+        range: vec![attribute("tag1", "N")],
+        projection: ProjectionKind::KeysOnly as i32,
+        ..Default::default()
+    };
+    vec![global, local]
 }
 
 pub fn table_name(name: &str) -> TableName {

@@ -18,6 +18,8 @@ use super::random::Random;
 pub const SHARDS: u32 = 2;
 /// Bytes of a piece of a snapshot; small, so that a transfer has many.
 const PIECE_BYTES: usize = 3_000;
+/// Twice as long as a write of the feeder may be on its way, and short enough to see tombstones go.
+const TOMBSTONE_MS: u64 = 8_000;
 
 /// Whether a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +125,7 @@ impl Node {
                 seeds: (1..=nodes).map(NodeId).collect(),
                 flush_log_bytes: self.flush_log_bytes,
                 expire_us: 0,
+                tombstone_ms: TOMBSTONE_MS,
             };
             let shard =
                 Shard::start(config, &self.disk.store, &logs, now).map_err(Refused::Core)?;

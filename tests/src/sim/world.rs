@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::counts::Counts;
 use super::disk::Pending;
 use super::invariants::Invariants;
+use super::invariants::indexes::Indexes;
 use super::network::Network;
 use super::node::{Node, Process, SHARDS};
 use super::random::Random;
@@ -34,6 +35,8 @@ const CLIENT_PATIENCE_US: u64 = 12_000_000;
 const MILLISECOND: u64 = 1_000;
 /// How often a lie changes, µs.
 const LIE_EVERY_US: usize = 250_000;
+/// Clients are quiet at the end, so that indexes can catch up, µs.
+const QUIET_US: u64 = 3_000_000;
 
 /// Something that happens at a moment of true time.
 #[derive(Debug)]
@@ -855,6 +858,9 @@ impl World {
     }
 
     fn begin_operation(&mut self, client: usize) {
+        if self.at_us > RUN_US - QUIET_US {
+            return;
+        }
         let node = 1 + self.random.below(self.plan.nodes);
         let view = self.node(node).view.clone();
         let table = view
@@ -1062,6 +1068,24 @@ impl World {
         }
     }
 
+    /// What leaders hold of the checked table's indexes against what they hold of the table.
+    fn indexes_match(&self) -> Result<(), String> {
+        let views = self.nodes.iter().map(|node| &node.view);
+        let Some(view) = views.max_by_key(|view| view.revision()) else {
+            return Ok(());
+        };
+        let Some(table) = view.state.table_named(super::workload::ACCOUNT, TABLE) else {
+            return Ok(());
+        };
+        let mut indexes = Indexes::default();
+        for node in &self.nodes {
+            for cell in &node.cells {
+                indexes.add(&cell.shard, &node.disk.store, table)?;
+            }
+        }
+        indexes.check()
+    }
+
     fn finish(&mut self) {
         self.sample();
         for (partition, (write, read)) in self.progress.clone().into_iter().enumerate() {
@@ -1083,6 +1107,9 @@ impl World {
                     return self.fail(format!("node {}: {why}", node.id));
                 }
             }
+        }
+        if let Err(why) = self.indexes_match() {
+            return self.fail(why);
         }
         for (key, calls) in self.workload.histories.iter().enumerate() {
             match checker::check(calls) {

@@ -484,7 +484,10 @@ impl Shard {
             Job::Sweep => {
                 let until = match active(Mutant::PurgesTombstonesEarly) {
                     true => u64::MAX,
-                    false => self.now.wall_ms.saturating_sub(TOMBSTONE_MS),
+                    false => self.now.wall_ms.saturating_sub(match self.config.tombstone_ms {
+                        0 => TOMBSTONE_MS,
+                        set => set,
+                    }),
                 };
                 let slowest = partition
                     .state
@@ -601,6 +604,7 @@ impl Shard {
             (Ok(_), Job::Expire) => self.counts.expired_items += 1,
             // Changed meanwhile, or it will be met again.
             (Err(_), Job::Expire) => {}
+            (Ok(_), Job::Sweep) => self.counts.tombstones_purged += 1,
             (Ok(_), _) => self.counts.index_entries += 1,
             (Err(_), _) => *failed = true,
         }

@@ -68,6 +68,8 @@ pub struct Config {
     pub flush_log_bytes: usize,
     /// Pause between two looks for expired items over a partition, µs; 0: the default.
     pub expire_us: u64,
+    /// Tombstones of global indexes are kept for so long at least, ms; 0: the default.
+    pub tombstone_ms: u64,
 }
 
 /// What has happened in a shard, for metrics and for the simulator's proof that it exercised something.
@@ -88,8 +90,10 @@ pub struct Counts {
     pub bad_frames: u64,
     /// Requests that the network brought a second time.
     pub replays: u64,
-    /// Entries of global indexes that were sent and acknowledged.
+    /// Requests with entries of global indexes that were acknowledged.
     pub index_entries: u64,
+    /// Requests to forget tombstones of global indexes.
+    pub tombstones_purged: u64,
     /// Items that expired and were deleted.
     pub expired_items: u64,
     /// Age of the oldest change of the last batch that reached its index, ms.

@@ -8,6 +8,7 @@ mod bounded_memory;
 mod change_log;
 mod durable_majority;
 mod fresh_ids;
+pub mod indexes;
 mod log_matching;
 mod metadata_by_revision;
 mod one_leader;
