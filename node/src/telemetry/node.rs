@@ -26,6 +26,9 @@ pub struct NodeMetrics {
     stale_routes: Total,
     bad_frames: Total,
     replays: Total,
+    index_entries: Total,
+    expired_items: Total,
+    index_lag: Level,
     replicas: Level,
     leaders: Level,
     leaderless: Level,
@@ -101,11 +104,26 @@ impl NodeMetrics {
             "Flushes of the engine that were asked for",
             &self.flushes,
         );
+        count(
+            "index_requests",
+            "Requests with entries of global indexes that were acknowledged",
+            &self.index_entries,
+        );
+        count(
+            "expired_items",
+            "Items that expired and were deleted",
+            &self.expired_items,
+        );
     }
 
     fn register_levels(&self, registry: &mut Registry) {
         let mut level =
             |name: &str, help: &str, gauge: &Level| registry.register(name, help, gauge.clone());
+        level(
+            "index_lag_milliseconds",
+            "Age of the oldest change that a global index may lack, of partitions led here",
+            &self.index_lag,
+        );
         level(
             "partition_replicas",
             "Partitions with a replica on this node",
@@ -172,6 +190,10 @@ impl NodeMetrics {
     pub fn update(&self, reports: &[Report], space: Option<Space>) {
         let sum = |pick: &dyn Fn(&Report) -> u64| reports.iter().map(pick).sum::<u64>();
         take(&self.elections, sum(&|r| r.0.elections));
+        take(&self.index_entries, sum(&|r| r.0.index_entries));
+        take(&self.expired_items, sum(&|r| r.0.expired_items));
+        let lag = reports.iter().map(|r| r.0.index_lag_ms).max();
+        self.index_lag.set(lag.unwrap_or(0));
         take(&self.applied, sum(&|r| r.0.applied));
         take(&self.flushes, sum(&|r| r.0.flushes));
         take(&self.snapshots_sent, sum(&|r| r.0.snapshots_sent));

@@ -77,11 +77,7 @@ pub fn create_table(name: &str, uuid: u64, partitions: u32) -> Change {
         } else {
             Vec::new()
         },
-        indexes: if name == TABLE {
-            indexes()
-        } else {
-            Vec::new()
-        },
+        indexes: if name == TABLE { indexes() } else { Vec::new() },
         ..Default::default()
     })
 }

@@ -14,6 +14,7 @@ use raft::eraftpb::Entry;
 
 use super::command::{Command, Do, ReplicaState};
 use super::{Definition, Effects, Partition};
+use crate::api::LogState;
 use crate::consensus::Group;
 use crate::ids::GroupId;
 use crate::meta::indexes::Reader;
@@ -89,6 +90,21 @@ pub struct Closed {
     pub logged: u64,
 }
 
+/// Whether a parent has sent all that it had logged when its range version `version` ended, and its own parents too.
+pub fn has_sent(parent: &LogState, version: u64) -> bool {
+    parent.feeds.iter().all(|feed| match feed.kind() {
+        FeedKind::Index => {
+            let mut closed = feed.closed.iter();
+            let end = closed.find(|closed| closed.range_version == version);
+            // An older end is forgotten only after many splits; the newest one that is known is behind it.
+            let end = end.or(feed.closed.first());
+            end.is_some_and(|end| feed.logged >= end.logged)
+        }
+        FeedKind::Sweep => feed.parent_group == 0,
+        FeedKind::Stream => true,
+    })
+}
+
 impl Feed {
     /// Whether all items that were there before it are in the index of a partition that ends at `end`.
     pub fn is_filled(&self, end: &[u8]) -> bool {
@@ -107,6 +123,9 @@ pub struct FeedsChange {
     /// Cut the log behind all readers.
     #[prost(bool, tag = "3")]
     pub trim: bool,
+    /// The partitions that this one was split from have sent all that they logged before.
+    #[prost(bool, tag = "4")]
+    pub settled: bool,
 }
 
 /// A change's place in its partition's log: what its key is behind the group.
@@ -232,6 +251,10 @@ impl Partition {
                 }
             }
         }
+        if change.settled {
+            let sweeps = self.state.feeds.iter_mut().filter(|feed| feed.id == SWEEP);
+            sweeps.for_each(|feed| feed.parent_group = 0);
+        }
         self.state
             .feeds
             .retain(|feed| !change.drop.contains(&feed.id));
@@ -341,5 +364,12 @@ mod tests {
         assert!(child.feeds[0].at.is_empty() && child.logged == 0);
         assert_eq!(parent.feeds[0].closed[0].end, position(1, 20, u32::MAX));
         assert_eq!(parent.feeds[0].at, position(1, 7, 0));
+        let mut log = LogState {
+            feeds: parent.feeds.clone(),
+            ..Default::default()
+        };
+        assert!(!has_sent(&log, 1));
+        log.feeds[0].logged = 100;
+        assert!(has_sent(&log, 1));
     }
 }

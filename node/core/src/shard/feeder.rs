@@ -5,6 +5,7 @@
 //!      Feed   changes behind the index's position        ─► entries, tombstones                              │
 //!      Fill   items that were there before the index     ─► entries of their versions                        └─► next read
 //!      Sweep  changes that all indexes have, a while old ─► purges of their tombstones
+//!      Settle (after a split)                            ─► has the parent sent all that it had logged?
 //!      Trim   changes older than a stream shows          ─► nothing: the position alone
 //!      Expire items whose time has come                  ─► deletes of the version seen
 //! ```
@@ -22,15 +23,15 @@ use prost::Message as _;
 use super::Shard;
 use super::io::{Output, Request};
 use crate::api::{
-    self, Action, Answer, Caller, Entries, Entry, Expired, Operation, RequestClass, Row, Rows,
-    RowsOf, RowsRead, Write,
+    self, Action, Answer, Caller, Consistency, Entries, Entry, Expired, LogState, Operation,
+    RequestClass, Row, Rows, RowsOf, RowsRead, Write,
 };
 use crate::ids::GroupId;
 use crate::meta::records::TableState;
 use crate::meta::wire::FeedReport;
 use crate::mutants::{Mutant, active};
 use crate::partition::command::Change;
-use crate::partition::feeds::{Feed, FeedKind, FeedsChange, SWEEP, key_after, log_end};
+use crate::partition::feeds::{Feed, FeedKind, FeedsChange, SWEEP, has_sent, key_after, log_end};
 use crate::partition::{Definition, Partition, ReadResult, record_of, tombstone_of};
 use crate::time::Hybrid;
 
@@ -71,6 +72,7 @@ enum Job {
     Feed,
     Fill,
     Sweep,
+    Settle,
     Trim,
     Expire,
 }
@@ -104,8 +106,8 @@ struct Progress {
     logged: u64,
     /// Nothing more to do for so long, µs.
     rest_us: u64,
-    /// When the oldest of its changes was made, ms.
-    oldest_ms: u64,
+    /// When the newest of its changes was made, ms.
+    newest_ms: u64,
 }
 
 impl Progress {
@@ -122,6 +124,8 @@ struct Task {
     stage: Stage,
     done: Progress,
     not_before: u64,
+    /// Wall clock from which on changes may wait, ms; 0: none do.
+    behind_ms: u64,
 }
 
 /// What leaders of this shard do for readers of their change logs.
@@ -152,6 +156,7 @@ impl Feeder {
             stage: Stage::Idle,
             done: begin(),
             not_before: 0,
+            behind_ms: 0,
         })
     }
 
@@ -194,6 +199,7 @@ impl Shard {
             self.keep_feeds(id);
             self.work_feeds(id);
         }
+        self.counts.index_lag_ms = self.index_lag_ms();
     }
 
     /// Serving leader of a partition: (term, partition).
@@ -317,6 +323,9 @@ impl Shard {
                     };
                     self.start_task(task(Job::Fill), term, fill, |done| done.at < end);
                 }
+                FeedKind::Sweep if feed.parent_group > 0 => {
+                    self.ask_parent(task(Job::Settle), term, feed.parent_group);
+                }
                 FeedKind::Sweep => {
                     self.start_task(task(Job::Sweep), term, at, |done| done.logged < slowest);
                 }
@@ -350,6 +359,9 @@ impl Shard {
         let task = self.feeder.task(id, term, begin);
         if !matches!(task.stage, Stage::Idle) || now < task.not_before || !wanted(&task.done) {
             return;
+        }
+        if task.behind_ms == 0 {
+            task.behind_ms = self.now.wall_ms;
         }
         task.stage = Stage::Reading { asked_at: now };
         let at = task.done.at.clone();
@@ -386,6 +398,7 @@ impl Shard {
         };
         Some(match id.job {
             Job::Feed | Job::Sweep | Job::Trim => log(key_after(id.group, at)),
+            Job::Settle => return None,
             Job::Fill => data(),
             Job::Expire => {
                 let expiry = partition.definition()?.record.expiry.as_ref()?;
@@ -433,6 +446,10 @@ impl Shard {
         if operations.is_empty() {
             return self.end_task(id);
         }
+        self.send_operations(id, operations, asked_at + WRITE_US);
+    }
+
+    fn send_operations(&mut self, id: TaskId, operations: Vec<Operation>, deadline_us: u64) {
         // Numbered before the first is sent, for an answer may come at once.
         let mut requests = Vec::with_capacity(operations.len());
         for operation in operations {
@@ -451,7 +468,7 @@ impl Shard {
                 token,
                 caller,
                 operation,
-                deadline_us: asked_at + WRITE_US,
+                deadline_us,
             });
         }
         for request in requests {
@@ -463,6 +480,64 @@ impl Shard {
                 .start(id, request, shard, &view, now, &mut acts);
             self.perform(acts);
         }
+    }
+
+    /// A partition that was split off forgets no tombstone before its parent has sent what it had logged for these items.
+    fn ask_parent(&mut self, id: TaskId, term: u64, parent: u64) {
+        let now = self.now.mono_us;
+        let task = self.feeder.task(id, term, Progress::default);
+        if !matches!(task.stage, Stage::Idle) || now < task.not_before {
+            return;
+        }
+        task.stage = Stage::Sending {
+            left: 1,
+            failed: false,
+            next: Progress {
+                rest_us: SWEEP_US,
+                ..Default::default()
+            },
+        };
+        let nothing = Rows {
+            group: parent,
+            of: RowsOf::ChangeLog as i32,
+            start: Bytes::from_static(b"\0"),
+            end: Bytes::from_static(b"\0"),
+            max_bytes: 1,
+            consistency: Consistency::Strong as i32,
+            ..Default::default()
+        };
+        self.send_operations(id, vec![Operation::Rows(nothing)], now + WRITE_US);
+    }
+
+    /// What the parent says of its log.
+    fn on_parent(&mut self, id: TaskId, log: &LogState) {
+        let Some((_, partition)) = self.leading(id.group) else {
+            return;
+        };
+        let sweep = partition.state.feeds.iter().find(|feed| feed.id == SWEEP);
+        if !sweep.is_some_and(|sweep| has_sent(log, sweep.parent_version)) {
+            return;
+        }
+        let change = FeedsChange {
+            settled: true,
+            ..Default::default()
+        };
+        self.with_partition(id.group, |partition, group, now, _| {
+            partition.propose_feeds(group, change, now);
+        });
+    }
+
+    /// Age of the oldest change that an index of a partition led here may lack, ms.
+    fn index_lag_ms(&self) -> u64 {
+        let feeds = self
+            .feeder
+            .tasks
+            .iter()
+            .filter(|(id, _)| id.job == Job::Feed);
+        let behind = feeds.map(|(_, task)| task.behind_ms).filter(|ms| *ms > 0);
+        behind
+            .min()
+            .map_or(0, |ms| self.now.wall_ms.saturating_sub(ms))
     }
 
     /// What follows from rows that were read; none if it can't be done now.
@@ -484,10 +559,13 @@ impl Shard {
             Job::Sweep => {
                 let until = match active(Mutant::PurgesTombstonesEarly) {
                     true => u64::MAX,
-                    false => self.now.wall_ms.saturating_sub(match self.config.tombstone_ms {
-                        0 => TOMBSTONE_MS,
-                        set => set,
-                    }),
+                    false => self
+                        .now
+                        .wall_ms
+                        .saturating_sub(match self.config.tombstone_ms {
+                            0 => TOMBSTONE_MS,
+                            set => set,
+                        }),
                 };
                 let slowest = partition
                     .state
@@ -509,6 +587,7 @@ impl Shard {
                 }
                 Some((operations, next.rested(SWEEP_US)))
             }
+            Job::Settle => None,
             Job::Trim => {
                 let until = self.now.wall_ms.saturating_sub(STREAM_MS);
                 let (_, next) = changes_until(&read, until, done);
@@ -600,7 +679,13 @@ impl Shard {
             return;
         };
         *left -= 1;
+        let last = *left == 0;
         match (&result, id.job) {
+            (Ok(Answer::Rows(read)), Job::Settle) => {
+                let log = read.log.clone().unwrap_or_default();
+                self.on_parent(id, &log);
+            }
+            (_, Job::Settle) => {}
             (Ok(_), Job::Expire) => self.counts.expired_items += 1,
             // Changed meanwhile, or it will be met again.
             (Err(_), Job::Expire) => {}
@@ -608,13 +693,14 @@ impl Shard {
             (Ok(_), _) => self.counts.index_entries += 1,
             (Err(_), _) => *failed = true,
         }
-        if *left == 0 {
+        if last {
             self.end_task(id);
         }
     }
 
     fn end_task(&mut self, id: TaskId) {
         let now = self.now;
+        let logged = self.leading(id.group).map_or(0, |(_, p)| p.state.logged);
         let Some(task) = self.feeder.tasks.get_mut(&id) else {
             return;
         };
@@ -625,9 +711,11 @@ impl Shard {
                 ..
             } => {
                 task.not_before = now.mono_us + next.rest_us;
-                if id.job == Job::Feed && next.oldest_ms > 0 {
-                    self.counts.index_lag_ms = now.wall_ms.saturating_sub(next.oldest_ms);
-                }
+                task.behind_ms = if next.logged < logged {
+                    next.newest_ms
+                } else {
+                    0
+                };
                 task.done = next;
             }
             _ => task.not_before = now.mono_us + PAUSE_US,
@@ -663,7 +751,6 @@ fn changes_until(read: &RowsRead, until_ms: u64, done: &Progress) -> (Vec<Change
     let mut changes = Vec::new();
     let mut next = Progress {
         rest_us: EMPTY_US,
-        oldest_ms: 0,
         ..done.clone()
     };
     for row in &read.rows {
@@ -675,10 +762,8 @@ fn changes_until(read: &RowsRead, until_ms: u64, done: &Progress) -> (Vec<Change
         if made_ms > until_ms {
             break;
         }
-        if changes.is_empty() {
-            next.oldest_ms = made_ms;
-            next.rest_us = 0;
-        }
+        next.rest_us = 0;
+        next.newest_ms = made_ms;
         next.at = row.key.slice(POSITION_AT..);
         next.logged = change.logged;
         changes.push(change);

@@ -96,7 +96,7 @@ pub struct Counts {
     pub tombstones_purged: u64,
     /// Items that expired and were deleted.
     pub expired_items: u64,
-    /// Age of the oldest change of the last batch that reached its index, ms.
+    /// Age of the oldest change that a global index may lack, as of the last tick, ms.
     pub index_lag_ms: u64,
 }
 

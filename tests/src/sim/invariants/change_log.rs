@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kv_core::ids::GroupId;
-use kv_model::encoding::key::{ITEM_INDEX, RowKey};
 use kv_core::partition::command::{Change, content};
 use kv_core::shard::Shard;
 use kv_core::store::memory::MemoryStore;
 use kv_core::store::{Keyspace, Reader};
+use kv_model::encoding::key::{ITEM_INDEX, RowKey};
 use prost::Message as _;
 
 use super::Result;

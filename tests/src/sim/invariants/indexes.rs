@@ -106,9 +106,14 @@ impl Indexes {
                 keys(&self.items)
             ));
         }
-        let old = self.global.iter().find(|(key, entry)| self.items.get(key) != Some(entry));
+        let old = self
+            .global
+            .iter()
+            .find(|(key, entry)| self.items.get(key) != Some(entry));
         match old {
-            Some((key, _)) => Err(format!("the entry {key:?} of a global index is not its item as it is")),
+            Some((key, _)) => Err(format!(
+                "the entry {key:?} of a global index is not its item as it is"
+            )),
             None => Ok(()),
         }
     }
