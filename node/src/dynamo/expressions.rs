@@ -72,20 +72,6 @@ pub fn check_parameters(
     Ok(())
 }
 
-/// Refuses legacy parameters; only `AttributesToGet` is served.
-///
-/// # Errors
-/// [`Error::Validation`] that names the first.
-pub fn refuse_legacy(legacy: &[Given]) -> Result<(), Error> {
-    match legacy
-        .iter()
-        .find(|(name, given)| *given && *name != "AttributesToGet")
-    {
-        Some((name, _)) => Err(Error::later(&format!("The legacy parameter {name}"))),
-        None => Ok(()),
-    }
-}
-
 /// The placeholders of a request while its expressions are parsed.
 #[derive(Debug, Default)]
 pub struct Expressions {

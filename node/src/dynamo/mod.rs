@@ -16,6 +16,7 @@ mod expressions;
 mod http;
 mod input;
 mod keys;
+mod legacy;
 mod metrics;
 mod operations;
 pub(crate) mod output;

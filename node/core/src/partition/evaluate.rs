@@ -128,6 +128,14 @@ fn apply(
     write: &Write,
     update: Option<&Update>,
 ) -> Result<Mutation, Error> {
+    if old.is_none() && update.is_some_and(Update::only_takes_away) {
+        return Ok(Mutation {
+            new: None,
+            attributes: None,
+            old_size,
+            new_size: 0,
+        });
+    }
     let key = decode(&write.key)?;
     let new_item = match update {
         Some(update) => update

@@ -222,6 +222,11 @@ fn attribute(path: Path) -> Result<String, Error> {
 }
 
 impl KeyClauses {
+    /// Tests by attribute as `KeyConditions` gives them, each attribute once.
+    pub fn of_tests(clauses: Vec<(String, RangeCondition)>) -> Self {
+        KeyClauses { clauses }
+    }
+
     /// The condition on a key of `hash` and, if it has one, `range`.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ mod error;
 mod function;
 mod grammar;
 mod key_condition;
+pub mod legacy;
 mod lexer;
 mod path;
 mod placeholders;

@@ -284,6 +284,14 @@ impl Update {
         &self.actions
     }
 
+    /// Whether it only removes attributes and members of sets: then it makes no item where there is none (recorded from
+    /// the service by Alternator's `test_update_item_non_existent`).
+    pub fn only_takes_away(&self) -> bool {
+        self.actions.iter().all(|action| {
+            matches!(action, Action::Remove { path } | Action::Delete { path, .. } if !path.is_nested())
+        })
+    }
+
     /// The paths that the update writes, in the order of the text.
     pub fn paths(&self) -> impl Iterator<Item = &Path> + Clone {
         self.actions.iter().map(Action::path)

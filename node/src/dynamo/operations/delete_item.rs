@@ -9,11 +9,9 @@ use super::{Context, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
 use crate::dynamo::error::Error;
-use crate::dynamo::expressions::{
-    Expressions, check_condition_keys, check_parameters, refuse_legacy,
-};
+use crate::dynamo::expressions::{Expressions, check_condition_keys, check_parameters};
 use crate::dynamo::input::{DELETE_ITEM, Names, Text, table_name_of};
-use crate::dynamo::{keys, values};
+use crate::dynamo::{keys, legacy, values};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -45,7 +43,7 @@ pub async fn run<D: Database>(
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let request: Request<'_> = read(&DELETE_ITEM, body)?;
-    let legacy = [
+    let old = [
         ("Expected", request.expected.is_some()),
         (
             "ConditionalOperator",
@@ -57,7 +55,7 @@ pub async fn run<D: Database>(
             "ConditionExpression",
             request.condition_expression.is_some(),
         )],
-        &legacy,
+        &old,
         request.expression_attribute_names.is_some(),
         request.expression_attribute_values.is_some(),
     )?;
@@ -70,14 +68,17 @@ pub async fn run<D: Database>(
             "ReturnValues can only be ALL_OLD or NONE",
         ));
     }
-    refuse_legacy(&legacy)?;
+    let expected = legacy::expected(request.expected, request.conditional_operator.as_deref())?;
     let mut expressions = Expressions::new(
         request.expression_attribute_names,
         request.expression_attribute_values,
     )?;
     let condition = match request.condition_expression.as_deref() {
         Some(text) => Some((expressions.condition(text)?, expressions.wire(text))),
-        None => None,
+        None => expected.map(|condition| {
+            let wire = legacy::wire(condition.to_source());
+            (condition, wire)
+        }),
     };
     expressions.check_all_used()?;
     let table = context.active_table(&request.table_name).await?;

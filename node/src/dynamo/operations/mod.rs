@@ -31,6 +31,8 @@ use kv_core::api::{self, Caller};
 use kv_core::tables::{Table, TableStatus};
 use serde::Deserialize;
 
+pub(super) use batch::Pairs;
+
 use super::error::Error;
 use super::input::{self, Structure, table_name_of};
 use crate::database::Database;

@@ -12,11 +12,9 @@ use super::{Context, consistency, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
 use crate::dynamo::error::Error;
-use crate::dynamo::expressions::{
-    Expressions, Wanted, check_condition_keys, check_parameters, refuse_legacy,
-};
+use crate::dynamo::expressions::{Expressions, Wanted, check_condition_keys, check_parameters};
 use crate::dynamo::input::{Bool, Int, Names, QUERY, Text};
-use crate::dynamo::values;
+use crate::dynamo::{legacy, values};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -66,14 +64,11 @@ pub async fn run<D: Database>(
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let mut request: Request<'_> = read(&QUERY, body)?;
-    let legacy = check(&request)?;
+    check(&request)?;
     let start_key = start_key(request.exclusive_start_key)?;
     if request.key_conditions.is_none() && request.key_condition_expression.is_none() {
-        return Err(Error::validation(
-            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
-        ));
+        return Err(no_key_condition());
     }
-    refuse_legacy(&legacy)?;
     let parsed = parse(&mut request)?;
     let count_only = check_select(
         request.select.as_deref(),
@@ -92,7 +87,11 @@ pub async fn run<D: Database>(
     let condition = target.bind(clauses)?;
     if let Some((filter, _)) = &filter {
         check_condition_keys(filter, &table.schema)?;
-        filter.check_spares_keys(&target.key_names())?;
+        let spared = filter.check_spares_keys(&target.key_names());
+        spared.map_err(|error| match request.query_filter {
+            Some(_) => of_query_filter(error),
+            None => error.into(),
+        })?;
     }
     if let Some(wanted) = &wanted {
         wanted.check_keys(&table.schema)?;
@@ -123,8 +122,8 @@ pub async fn run<D: Database>(
     Ok(())
 }
 
-/// Checks which parameters are together; yields the legacy ones.
-fn check(request: &Request<'_>) -> Result<[(&'static str, bool); 4], Error> {
+/// Checks which parameters are together.
+fn check(request: &Request<'_>) -> Result<(), Error> {
     let keyed = request.key_condition_expression.is_some();
     let legacy = [
         ("AttributesToGet", request.attributes_to_get.is_some()),
@@ -149,8 +148,23 @@ fn check(request: &Request<'_>) -> Result<[(&'static str, bool); 4], Error> {
         clashing,
         request.expression_attribute_names.is_some(),
         request.expression_attribute_values.is_some(),
-    )?;
-    Ok(legacy)
+    )
+}
+
+fn no_key_condition() -> Error {
+    Error::validation(
+        "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
+    )
+}
+
+/// The words for a filter that is no expression.
+fn of_query_filter(error: kv_model::expression::Error) -> Error {
+    let kv_model::expression::Error::FilterOnKey { attribute } = error else {
+        return error.into();
+    };
+    Error::validation(format!(
+        "QueryFilter can only contain non-primary key attributes: Primary key attribute: {attribute}"
+    ))
 }
 
 /// Reads an `ExclusiveStartKey`.
@@ -171,26 +185,41 @@ fn parse(request: &mut Request<'_>) -> Result<Parsed, Error> {
         .as_deref()
         .map(Wanted::of_attributes);
     let of_attributes = of_attributes.transpose()?;
+    let old_filter = legacy::filter(
+        request.query_filter,
+        request.conditional_operator.as_deref(),
+    )?;
+    let old_clauses = request
+        .key_conditions
+        .map(legacy::key_conditions)
+        .transpose()?;
     let mut expressions = Expressions::new(
         request.expression_attribute_names.take(),
         request.expression_attribute_values,
     )?;
-    let text = request
-        .key_condition_expression
-        .as_deref()
-        .unwrap_or_default();
-    let key_expression = expressions.key_condition(text)?;
+    let key_expression = match request.key_condition_expression.as_deref() {
+        Some(text) => Some(expressions.key_condition(text)?),
+        None => None,
+    };
     let filter = match request.filter_expression.as_deref() {
         Some(text) => Some((expressions.filter(text)?, expressions.wire(text))),
-        None => None,
+        None => old_filter.map(|filter| {
+            let wire = legacy::wire(filter.to_source());
+            (filter, wire)
+        }),
     };
     let wanted = match request.projection_expression.as_deref() {
         Some(text) => Some(Wanted::parse(text, &mut expressions)?),
         None => of_attributes,
     };
     expressions.check_all_used()?;
+    let clauses = match (key_expression, old_clauses) {
+        (Some(expression), _) => expression.clauses()?,
+        (None, Some(clauses)) => clauses,
+        (None, None) => return Err(no_key_condition()),
+    };
     Ok(Parsed {
-        clauses: key_expression.clauses()?,
+        clauses,
         filter,
         wanted,
     })

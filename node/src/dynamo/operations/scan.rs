@@ -13,10 +13,9 @@ use super::{Context, consistency, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
 use crate::dynamo::error::Error;
-use crate::dynamo::expressions::{
-    Expressions, Wanted, check_condition_keys, check_parameters, refuse_legacy,
-};
+use crate::dynamo::expressions::{Expressions, Wanted, check_condition_keys, check_parameters};
 use crate::dynamo::input::{Bool, Int, Names, SCAN, Text};
+use crate::dynamo::legacy;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -63,7 +62,7 @@ pub async fn run<D: Database>(
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let mut request: Request<'_> = read(&SCAN, body)?;
-    let legacy = [
+    let old = [
         ("AttributesToGet", request.attributes_to_get.is_some()),
         ("ScanFilter", request.scan_filter.is_some()),
         (
@@ -79,7 +78,7 @@ pub async fn run<D: Database>(
             ),
             ("FilterExpression", request.filter_expression.is_some()),
         ],
-        &legacy,
+        &old,
         request.expression_attribute_names.is_some(),
         request.expression_attribute_values.is_some(),
     )?;
@@ -88,7 +87,8 @@ pub async fn run<D: Database>(
         .as_deref()
         .map(Wanted::of_attributes);
     let of_attributes = of_attributes.transpose()?;
-    refuse_legacy(&legacy)?;
+    let operator = request.conditional_operator.as_deref();
+    let old_filter = legacy::filter(request.scan_filter, operator)?;
     let start_key = start_key(request.exclusive_start_key)?;
     let segment = Segment::of(request.segment, request.total_segments)?;
     let mut expressions = Expressions::new(
@@ -97,7 +97,10 @@ pub async fn run<D: Database>(
     )?;
     let filter = match request.filter_expression.as_deref() {
         Some(text) => Some((expressions.filter(text)?, expressions.wire(text))),
-        None => None,
+        None => old_filter.map(|filter| {
+            let wire = legacy::wire(filter.to_source());
+            (filter, wire)
+        }),
     };
     let wanted = match request.projection_expression.as_deref() {
         Some(text) => Some(Wanted::parse(text, &mut expressions)?),

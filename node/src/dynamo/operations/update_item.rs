@@ -10,11 +10,9 @@ use super::{Context, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
 use crate::dynamo::error::Error;
-use crate::dynamo::expressions::{
-    Expressions, check_condition_keys, check_parameters, refuse_legacy,
-};
+use crate::dynamo::expressions::{Expressions, check_condition_keys, check_parameters};
 use crate::dynamo::input::{Names, Text, UPDATE_ITEM, table_name_of};
-use crate::dynamo::{keys, values};
+use crate::dynamo::{keys, legacy, values};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -52,17 +50,26 @@ struct Parsed {
 
 impl Parsed {
     fn of(request: &mut Request<'_>) -> Result<Self, Error> {
+        let changes = legacy::updates(request.attribute_updates)?;
+        let operator = request.conditional_operator.as_deref();
+        let expected = legacy::expected(request.expected, operator)?;
         let mut expressions = Expressions::new(
             request.expression_attribute_names.take(),
             request.expression_attribute_values,
         )?;
         let update = match request.update_expression.as_deref() {
             Some(text) => Some((expressions.update(text)?, expressions.wire(text))),
-            None => None,
+            None => changes.map(|update| {
+                let wire = legacy::wire(update.to_source());
+                (update, wire)
+            }),
         };
         let condition = match request.condition_expression.as_deref() {
             Some(text) => Some((expressions.condition(text)?, expressions.wire(text))),
-            None => None,
+            None => expected.map(|condition| {
+                let wire = legacy::wire(condition.to_source());
+                (condition, wire)
+            }),
         };
         expressions.check_all_used()?;
         Ok(Parsed { update, condition })
@@ -75,7 +82,7 @@ pub async fn run<D: Database>(
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let mut request: Request<'_> = read(&UPDATE_ITEM, body)?;
-    let legacy = [
+    let old = [
         ("AttributeUpdates", request.attribute_updates.is_some()),
         ("Expected", request.expected.is_some()),
         (
@@ -91,12 +98,11 @@ pub async fn run<D: Database>(
                 request.condition_expression.is_some(),
             ),
         ],
-        &legacy,
+        &old,
         request.expression_attribute_names.is_some(),
         request.expression_attribute_values.is_some(),
     )?;
     let key = values::parse_item(request.key)?;
-    refuse_legacy(&legacy)?;
     let Parsed { update, condition } = Parsed::of(&mut request)?;
     let table = context.active_table(&request.table_name).await?;
     let keyed = keys::of_key(&table, &key)?;
@@ -124,7 +130,11 @@ pub async fn run<D: Database>(
     let written = context
         .database
         .write(&context.caller, write, context.deadline)
-        .await?;
+        .await
+        .map_err(|error| match request.attribute_updates {
+            Some(_) => legacy::reworded(error.into()),
+            None => error.into(),
+        })?;
     answer(&written, report, table_name_of(&request.table_name), out);
     Ok(())
 }
