@@ -287,8 +287,8 @@ async fn meaning_is_checked_before_the_table() {
         ),
         (
             "PutItem",
-            json!({"TableName": "abc", "Item": {}, "Expected": {}}),
-            "One or more parameter values were invalid: The legacy parameter Expected is not supported yet",
+            json!({"TableName": "abc", "Item": {}, "Expected": {"a": {}}}),
+            "One or more parameter values were invalid: Value must be provided when Exists is null for Attribute: a",
         ),
         (
             "TransactGetItems",

@@ -57,14 +57,17 @@ const CONDITION_MAP: Shape = Shape::Map(
     "com.amazonaws.dynamodb.v20120810.Condition",
 );
 
-static UPDATE: Structure = Structure {
-    name: "AttributeValueUpdate",
-    free: true,
-    members: &[
-        Member::free("Action", Shape::String),
+static UPDATE: Structure = Structure::new(
+    "AttributeValueUpdate",
+    &[
+        Member::new(
+            "Action",
+            Shape::String,
+            &[Rule::Enum(&["ADD", "DELETE", "PUT"])],
+        ),
         Member::free("Value", Shape::Structure(&ATTRIBUTE_VALUE)),
     ],
-};
+);
 static UPDATE_MEMBER: Member = Member::free("", Shape::Structure(&UPDATE));
 
 const CONDITIONAL_OPERATOR: Member = Member::new(
