@@ -246,3 +246,126 @@ async fn bad_indexes_are_refused() {
         server.invalid("CreateTable", request, words).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_global_key_may_have_several_attributes_a_part() {
+    let server = Server::start().await;
+    let mut request = create(
+        "many",
+        &[("a", "S"), ("h", "S"), ("i", "S"), ("r", "S"), ("s", "S")],
+    );
+    request["KeySchema"] = keys("a", None);
+    let element = |name: &str, role: &str| json!({"AttributeName": name, "KeyType": role});
+    request["GlobalSecondaryIndexes"] = json!([{
+        "IndexName": "of_many", "Projection": all(),
+        "KeySchema": [element("h", "HASH"), element("i", "HASH"), element("r", "RANGE"), element("s", "RANGE")],
+    }]);
+    server.call("CreateTable", request).await;
+    for (a, i, r, s) in [
+        ("1", "x", "m", "a"),
+        ("2", "x", "m", "b"),
+        ("3", "x", "n", "a"),
+        ("4", "y", "m", "a"),
+    ] {
+        let item =
+            json!({"a": {"S": a}, "h": {"S": "k"}, "i": {"S": i}, "r": {"S": r}, "s": {"S": s}});
+        server
+            .call("PutItem", json!({"TableName": "many", "Item": item}))
+            .await;
+    }
+    let query = |condition: &str| {
+        json!({
+            "TableName": "many", "IndexName": "of_many", "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": {":k": {"S": "k"}, ":x": {"S": "x"}, ":m": {"S": "m"}, ":b": {"S": "b"}},
+        })
+    };
+    let narrow = |condition: &str, unused: &[&str]| {
+        let mut request = query(condition);
+        for name in unused {
+            request["ExpressionAttributeValues"]
+                .as_object_mut()
+                .unwrap()
+                .remove(*name);
+        }
+        request
+    };
+    for (request, expected) in [
+        (
+            narrow("h = :k AND i = :x", &[":m", ":b"]),
+            vec!["1", "2", "3"],
+        ),
+        (
+            narrow("h = :k AND i = :x AND r = :m", &[":b"]),
+            vec!["1", "2"],
+        ),
+        (query("h = :k AND i = :x AND r = :m AND s >= :b"), vec!["2"]),
+        (narrow("h = :k AND i = :x AND r > :m", &[":b"]), vec!["3"]),
+    ] {
+        let found = server.call("Query", request.clone()).await;
+        assert_eq!(column(&found, "a"), expected, "{request}");
+    }
+    for (request, words) in [
+        (
+            narrow("h = :k", &[":x", ":m", ":b"]),
+            "Query condition missed key schema element: i",
+        ),
+        (
+            narrow("h = :k AND i = :x AND s = :b", &[":m"]),
+            "Query condition missed key schema element: r",
+        ),
+    ] {
+        server.invalid("Query", request, words).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_tell_of_their_collection_where_there_are_local_indexes() {
+    let server = filled().await;
+    let put = json!({
+        "TableName": "t_indexed", "Item": {"a": {"S": "k"}, "b": {"S": "1"}}, "ReturnItemCollectionMetrics": "SIZE",
+    });
+    let answer = server.call("PutItem", put).await;
+    assert_eq!(
+        answer["ItemCollectionMetrics"],
+        json!({"ItemCollectionKey": {"a": {"S": "k"}}, "SizeEstimateRangeGB": [0.0, 1.0]})
+    );
+    server.hash_table().await;
+    let put = json!({"TableName": "hash", "Item": {"a": {"S": "k"}}, "ReturnItemCollectionMetrics": "SIZE"});
+    assert!(
+        server
+            .call("PutItem", put)
+            .await
+            .get("ItemCollectionMetrics")
+            .is_none()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expiry_is_switched_by_its_attribute() {
+    let server = Server::start().await;
+    server.hash_table().await;
+    let update = |attribute: &str, enabled: bool| json!({"TableName": "hash", "TimeToLiveSpecification": {"AttributeName": attribute, "Enabled": enabled}});
+    server
+        .invalid(
+            "UpdateTimeToLive",
+            update("at", false),
+            "TimeToLive is already disabled",
+        )
+        .await;
+    server.call("UpdateTimeToLive", update("at", true)).await;
+    server
+        .invalid(
+            "UpdateTimeToLive",
+            update("at", true),
+            "TimeToLive is already enabled",
+        )
+        .await;
+    let described = server
+        .call("DescribeTimeToLive", json!({"TableName": "hash"}))
+        .await;
+    assert_eq!(
+        described["TimeToLiveDescription"],
+        json!({"TimeToLiveStatus": "ENABLED", "AttributeName": "at"})
+    );
+    server.call("UpdateTimeToLive", update("at", false)).await;
+}

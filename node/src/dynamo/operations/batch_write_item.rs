@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::batch::{Outcome, Pairs, run_all};
-use super::write::counts_indexes;
+use super::write::{Collection, counts_indexes};
 use super::{Context, read};
 use crate::database::Database;
 use crate::dynamo::capacity::{self, Report};
@@ -28,6 +28,8 @@ struct Request<'a> {
     request_items: Pairs<'a, Vec<&'a RawValue>>,
     #[serde(borrow)]
     return_consumed_capacity: Option<Text<'a>>,
+    #[serde(borrow)]
+    return_item_collection_metrics: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -74,18 +76,26 @@ pub async fn run<D: Database>(
     let parts = check(&request)?;
     // All is checked before anything is written.
     let report = Report::parse(request.return_consumed_capacity.as_deref());
+    let asked = request.return_item_collection_metrics.as_deref();
     let mut writes = Vec::new();
+    let mut collections: Vec<(&str, Vec<Collection>)> = Vec::new();
     for part in &parts {
         let table = context.active_table(part.name).await?;
-        writes.extend(writes_of(part, &table, report)?);
+        let of_part = writes_of(part, &table, report)?;
+        let touched = of_part
+            .iter()
+            .filter_map(|write| Collection::of(&table, &write.key, asked));
+        collections.push((part.name, touched.collect()));
+        writes.extend(of_part);
     }
+    collections.retain(|(_, touched)| !touched.is_empty());
     let tasks = writes.into_iter().map(|write| {
         let (database, caller) = (Arc::clone(context.database), context.caller.clone());
         let deadline = context.deadline;
         async move { database.write(&caller, write, deadline).await }
     });
     let outcomes = run_all(tasks.collect()).await?;
-    answer(&parts, &outcomes, report, out);
+    answer(&parts, &outcomes, report, &collections, out);
     Ok(())
 }
 
@@ -166,6 +176,7 @@ fn answer(
     parts: &[Part<'_, '_>],
     outcomes: &[Outcome<Written>],
     report: Report,
+    collections: &[(&str, Vec<Collection>)],
     out: &mut Vec<u8>,
 ) {
     let mut rest = outcomes;
@@ -191,6 +202,15 @@ fn answer(
                 }
             }
         });
+        if !collections.is_empty() {
+            o.object("ItemCollectionMetrics", |o| {
+                for (table, touched) in collections {
+                    o.value_of(table, |out| {
+                        output::array(out, touched, |one, out| one.write(out));
+                    });
+                }
+            });
+        }
         if report != Report::None {
             o.array("ConsumedCapacity", &by_part, |(part, outcomes), out| {
                 let units = outcomes.iter().map(|outcome| match outcome {

@@ -4,7 +4,7 @@ use kv_core::api::{Action, Write};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::write::{answer, counts_indexes, returns};
+use super::write::{Collection, answer, counts_indexes, returns};
 use super::{Context, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
@@ -31,6 +31,8 @@ struct Request<'a> {
     return_values_on_condition_check_failure: Option<Text<'a>>,
     #[serde(borrow)]
     return_consumed_capacity: Option<Text<'a>>,
+    #[serde(borrow)]
+    return_item_collection_metrics: Option<Text<'a>>,
     #[serde(borrow)]
     expected: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -87,6 +89,11 @@ pub async fn run<D: Database>(
         check_condition_keys(condition, &table.schema)?;
     }
     let report = Report::parse(request.return_consumed_capacity.as_deref());
+    let collection = Collection::of(
+        &table,
+        &keyed.key,
+        request.return_item_collection_metrics.as_deref(),
+    );
     let write = Write {
         table: table.id.0,
         row: keyed.row,
@@ -103,6 +110,7 @@ pub async fn run<D: Database>(
         .database
         .write(&context.caller, write, context.deadline)
         .await?;
-    answer(&written, report, table_name_of(&request.table_name), out);
+    let name = table_name_of(&request.table_name);
+    answer(&written, report, name, collection.as_ref(), out);
     Ok(())
 }

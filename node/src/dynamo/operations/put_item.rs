@@ -6,7 +6,7 @@ use kv_model::value::check_item;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::write::{answer, counts_indexes, returns};
+use super::write::{Collection, answer, counts_indexes, returns};
 use super::{Context, read};
 use crate::database::Database;
 use crate::dynamo::capacity::Report;
@@ -33,6 +33,8 @@ struct Request<'a> {
     return_values_on_condition_check_failure: Option<Text<'a>>,
     #[serde(borrow)]
     return_consumed_capacity: Option<Text<'a>>,
+    #[serde(borrow)]
+    return_item_collection_metrics: Option<Text<'a>>,
     #[serde(borrow)]
     expected: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -92,6 +94,11 @@ pub async fn run<D: Database>(
         check_condition_keys(condition, &table.schema)?;
     }
     let report = Report::parse(request.return_consumed_capacity.as_deref());
+    let collection = Collection::of(
+        &table,
+        &keyed.key,
+        request.return_item_collection_metrics.as_deref(),
+    );
     let write = Write {
         table: table.id.0,
         row: keyed.row,
@@ -108,6 +115,7 @@ pub async fn run<D: Database>(
         .database
         .write(&context.caller, write, context.deadline)
         .await?;
-    answer(&written, report, table_name_of(&request.table_name), out);
+    let name = table_name_of(&request.table_name);
+    answer(&written, report, name, collection.as_ref(), out);
     Ok(())
 }
