@@ -144,7 +144,7 @@ async fn run(command: Command, otlp: Option<&str>) -> Result<(), Failure> {
     };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
-    let node = match command {
+    let mut node = match command {
         Command::Dev(dev) => start_dev(dev, otlp).await?,
         Command::Run(run) => start_run(run, otlp).await?,
     };
@@ -155,7 +155,8 @@ async fn run(command: Command, otlp: Option<&str>) -> Result<(), Failure> {
     }
     let _ = std::io::stdout().flush();
     tokio::select! {
-        _ = interrupt.recv() => {}
+        // A person at the terminal, or the end of all nodes at once: nobody waits for a drain.
+        _ = interrupt.recv() => node.hurry(),
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping");

@@ -4,21 +4,23 @@
 //! - `fail`: "STATUS words" – it says the words and ends with the status;
 //! - `ignore-term`: SIGTERM does not end it.
 //!
-//! Nodes of one cluster learn of it by a file in the cluster's directory; each `Bootstrap` call and each end on SIGTERM adds
-//! a line to `bootstraps` and `stopped` there.
+//! Nodes of one cluster share its metadata, the model of `tests/model`, in a file of the cluster's directory; each `Bootstrap` call and
+//! each end on a signal adds a line to `bootstraps` and `stopped` there.
+
+#[path = "../tests/model/mod.rs"]
+mod model;
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use kv_operator::dataplane::Call;
 use kv_operator::platform::local::node_config::{self, NodeConfig};
 use kv_proto::admin::admin_server::{Admin, AdminServer};
-use kv_proto::admin::{
-    BootstrapReply, BootstrapRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
-    GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, Node, ReserveNodeReply,
-    ReserveNodeRequest,
-};
+use kv_proto::admin::*;
+use model::Model;
+use rustix::fs::FlockOperation;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
@@ -28,11 +30,34 @@ struct Fake {
     cluster_dir: PathBuf,
 }
 
+/// Reads, changes and writes the metadata, one process at a time.
+fn shared<T>(cluster_dir: &Path, change: impl FnOnce(&mut Model) -> T) -> std::io::Result<T> {
+    let lock = fs::File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(cluster_dir.join("fake-lock"))?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    let path = cluster_dir.join("fake-cluster.json");
+    let mut model: Model = fs::read_to_string(&path)
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    let answer = change(&mut model);
+    let temporary = path.with_extension("new");
+    fs::write(&temporary, serde_json::to_vec(&model)?)?;
+    fs::rename(temporary, path)?;
+    Ok(answer)
+}
+
 impl Fake {
-    fn members(&self) -> Vec<(u64, usize)> {
-        let text =
-            fs::read_to_string(self.cluster_dir.join("fake-cluster.json")).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+    fn model<T>(&self, change: impl FnOnce(&mut Model) -> T) -> Result<T, Status> {
+        shared(&self.cluster_dir, change).map_err(|error| Status::internal(error.to_string()))
+    }
+
+    fn call<T: Default>(&self, call: Call) -> Result<Response<T>, Status> {
+        self.model(|model| model.call(call))??;
+        Ok(Response::new(T::default()))
     }
 }
 
@@ -49,7 +74,7 @@ impl Admin for Fake {
         &self,
         _: Request<GetIdentityRequest>,
     ) -> Result<Response<GetIdentityReply>, Status> {
-        let is_joined = !self.members().is_empty();
+        let is_joined = self.model(|model| model.nodes.contains_key(&self.config.node_id))?;
         Ok(Response::new(GetIdentityReply {
             cluster_id: self.config.cluster_id.clone(),
             node_id: self.config.node_id,
@@ -57,6 +82,7 @@ impl Admin for Fake {
             joined: is_joined,
             bootstrapped: is_joined,
             incarnation: 1,
+            cluster_version_max: 1,
         }))
     }
 
@@ -65,13 +91,8 @@ impl Admin for Fake {
         request: Request<BootstrapRequest>,
     ) -> Result<Response<BootstrapReply>, Status> {
         let request = request.into_inner();
-        let members: Vec<(u64, usize)> = request
-            .nodes
-            .iter()
-            .map(|node| (node.id, node.tokens.len()))
-            .collect();
         let is_sound = request.cluster_id == self.config.cluster_id
-            && members.iter().all(|&(_, tokens)| tokens > 0);
+            && request.nodes.iter().all(|node| !node.tokens.is_empty());
         if !is_sound {
             return Err(Status::invalid_argument(
                 "another cluster, or nodes without tokens",
@@ -79,11 +100,9 @@ impl Admin for Fake {
         }
         append(
             &self.cluster_dir.join("bootstraps"),
-            &format!("{members:?}"),
+            &request.nodes.len().to_string(),
         )?;
-        let text =
-            serde_json::to_vec(&members).map_err(|error| Status::internal(error.to_string()))?;
-        fs::write(self.cluster_dir.join("fake-cluster.json"), text)?;
+        self.model(|model| model.bootstrap(&request))?;
         Ok(Response::new(BootstrapReply {}))
     }
 
@@ -91,23 +110,15 @@ impl Admin for Fake {
         &self,
         _: Request<GetClusterRequest>,
     ) -> Result<Response<GetClusterReply>, Status> {
-        let members = self.members();
-        let all: usize = members.iter().map(|&(_, tokens)| tokens).sum();
-        #[expect(clippy::cast_precision_loss, reason = "some hundred tokens")]
-        let share = |tokens: usize| tokens as f64 / all.max(1) as f64;
-        let nodes = members.iter().map(|&(id, tokens)| Node {
-            id,
-            share: share(tokens),
-            ..Node::default()
-        });
-        Ok(Response::new(GetClusterReply {
-            cluster_id: self.config.cluster_id.clone(),
-            cluster_version: 1,
-            revision: 1,
-            nodes: nodes.collect(),
-            meta_leader: 1,
-            ..GetClusterReply::default()
-        }))
+        let reply = self.model(|model| {
+            // Each look moves a replica of each partition.
+            if model.reply().moves_left > 0 {
+                let all = model.nodes.keys().copied().collect();
+                model.tick(&all);
+            }
+            model.reply()
+        })?;
+        Ok(Response::new(reply))
     }
 
     async fn get_node_status(
@@ -126,10 +137,103 @@ impl Admin for Fake {
 
     async fn reserve_node(
         &self,
-        _: Request<ReserveNodeRequest>,
+        request: Request<ReserveNodeRequest>,
     ) -> Result<Response<ReserveNodeReply>, Status> {
-        Err(Status::unimplemented("a fake reserves nothing"))
+        self.call(Call::Reserve(request.into_inner()))
     }
+
+    async fn describe_node(
+        &self,
+        request: Request<DescribeNodeRequest>,
+    ) -> Result<Response<DescribeNodeReply>, Status> {
+        self.call(Call::Describe(request.into_inner()))
+    }
+
+    async fn change_ring(
+        &self,
+        request: Request<ChangeRingRequest>,
+    ) -> Result<Response<ChangeRingReply>, Status> {
+        self.call(Call::ChangeRing(request.into_inner()))
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<DrainNodeRequest>,
+    ) -> Result<Response<DrainNodeReply>, Status> {
+        self.call(Call::Drain(request.into_inner()))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<RemoveNodeRequest>,
+    ) -> Result<Response<RemoveNodeReply>, Status> {
+        self.call(Call::Remove(request.into_inner()))
+    }
+
+    async fn configure(
+        &self,
+        request: Request<ConfigureRequest>,
+    ) -> Result<Response<ConfigureReply>, Status> {
+        self.call(Call::Configure(request.into_inner()))
+    }
+
+    async fn ask_permit(
+        &self,
+        request: Request<AskPermitRequest>,
+    ) -> Result<Response<AskPermitReply>, Status> {
+        let request = request.into_inner();
+        let reply = self.model(|model| {
+            let all = model.nodes.keys().copied().collect();
+            model.ask_permit(&request, &all, now_ms())
+        })?;
+        Ok(Response::new(reply))
+    }
+
+    async fn return_permit(
+        &self,
+        request: Request<ReturnPermitRequest>,
+    ) -> Result<Response<ReturnPermitReply>, Status> {
+        self.call(Call::ReturnPermit(request.into_inner()))
+    }
+
+    async fn split(&self, request: Request<SplitRequest>) -> Result<Response<SplitReply>, Status> {
+        if request.into_inner().table != "rides" {
+            return Err(Status::not_found("there is no such table"));
+        }
+        Ok(Response::new(SplitReply { group: 7, child: 8 }))
+    }
+
+    async fn get_progress(
+        &self,
+        _: Request<GetProgressRequest>,
+    ) -> Result<Response<GetProgressReply>, Status> {
+        Ok(Response::new(GetProgressReply::default()))
+    }
+
+    async fn get_top(&self, _: Request<GetTopRequest>) -> Result<Response<GetTopReply>, Status> {
+        let node = |node_id: u64, cpu: f64| TopNode {
+            node_id,
+            name: format!("rides-{node_id}"),
+            cpu,
+            ..TopNode::default()
+        };
+        Ok(Response::new(GetTopReply {
+            nodes: vec![node(1, 0.5), node(2, 1.5)],
+            ..GetTopReply::default()
+        }))
+    }
+
+    async fn raise_version(
+        &self,
+        request: Request<RaiseVersionRequest>,
+    ) -> Result<Response<RaiseVersionReply>, Status> {
+        self.call(Call::RaiseVersion(request.into_inner()))
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -154,6 +258,7 @@ async fn main() -> Result<()> {
         std::process::exit(status.parse()?);
     }
     fs::write(config.data_dir.join("marker"), "used")?;
+    shared(&cluster_dir, |model| model.register(config.node_id))?;
     let tls = ServerTlsConfig::new()
         .identity(Identity::from_pem(
             fs::read(&config.tls.cert)?,
@@ -172,9 +277,13 @@ async fn main() -> Result<()> {
         .add_service(AdminServer::new(fake))
         .serve(address);
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let stopped = async {
         loop {
-            terminate.recv().await;
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
             if !ignores_term {
                 return;
             }

@@ -2,7 +2,10 @@
 
 use kube::core::cel::Validator;
 use kv_operator::crd::rules::{self, Violation};
-use kv_operator::crd::{Auth, AuthMode, KvCluster, KvClusterSpec, definition};
+use kv_operator::crd::{
+    Auth, AuthMode, Bytes, KvCluster, KvClusterSpec, NodeGroup, Partitions, Rebalance, Repair,
+    Upgrade, definition,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -52,10 +55,71 @@ fn here(new: &KvClusterSpec, old: Option<&KvClusterSpec>) -> Vec<(String, String
 fn spec(nodes: i32) -> KvClusterSpec {
     KvClusterSpec {
         nodes,
-        replication_factor: None,
-        zones: None,
-        auth: None,
+        ..KvClusterSpec::default()
     }
+}
+
+fn groups() -> impl Strategy<Value = Vec<NodeGroup>> {
+    let name = prop_oneof![Just("big"), Just("small"), Just("Big"), Just("")];
+    let zone = prop::option::of(prop_oneof![
+        Just("a".to_owned()),
+        Just("b".to_owned()),
+        Just("eu-1".to_owned())
+    ]);
+    let group = (
+        name,
+        prop::option::of(-1_i32..4),
+        prop::option::of(-1_i32..3),
+        zone,
+    );
+    let group = group.prop_map(|(name, count, weight, zone)| NodeGroup {
+        name: name.into(),
+        count,
+        weight,
+        zone,
+        resources: None,
+    });
+    prop::collection::vec(group, 0..5)
+}
+
+fn texts() -> impl Strategy<Value = Option<String>> {
+    let text = prop_oneof![
+        Just("10m"),
+        Just("0s"),
+        Just("2h"),
+        Just("1d"),
+        Just("m"),
+        Just(""),
+        Just("1234567s"),
+        Just("-1s")
+    ];
+    prop::option::of(text.prop_map(String::from))
+}
+
+fn bytes() -> impl Strategy<Value = Option<Bytes>> {
+    let number = prop_oneof![
+        Just(0_i64),
+        Just(-5),
+        Just(65_536),
+        Just(99_999),
+        Just(100_000),
+        Just(1 << 40)
+    ];
+    let text = prop_oneof![
+        Just("10Gi"),
+        Just("1Mi"),
+        Just("100k"),
+        Just("99k"),
+        Just("064Mi"),
+        Just("1Mb"),
+        Just(""),
+        Just("5000000"),
+        Just("1.5Gi")
+    ];
+    prop::option::of(prop_oneof![
+        number.prop_map(Bytes::Number),
+        text.prop_map(|text| Bytes::Text(text.into()))
+    ])
 }
 
 fn specs() -> impl Strategy<Value = KvClusterSpec> {
@@ -69,31 +133,75 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
         Just("a_b"),
         Just("a-"),
     ];
-    let zones = prop::option::of(prop::collection::vec(zone.prop_map(String::from), 0..24));
+    let zone = zone.prop_map(String::from);
+    let zones = prop::option::of(prop::collection::vec(zone.clone(), 0..24));
+    let leader_zones = prop::option::of(prop::collection::vec(zone, 0..3));
     let auth = prop::option::of((any::<bool>(), prop::option::of(Just("keys".to_owned()))));
     let numbers = (-1_i32..1003, prop::option::of(-1_i32..9));
-    let small = (-1_i32..4, prop::option::of(-1_i32..9));
-    (prop_oneof![numbers, small], zones, auth).prop_map(
-        |((nodes, replication_factor), zones, auth)| KvClusterSpec {
-            nodes,
-            replication_factor,
-            zones,
-            auth: auth.map(|(open, secret_name)| Auth {
-                mode: if open {
-                    AuthMode::None
-                } else {
-                    AuthMode::Secret
-                },
-                secret_name,
-            }),
-        },
+    let small = (-1_i32..6, prop::option::of(-1_i32..9));
+    let rest = (
+        prop::option::of(prop_oneof![Just(-1), Just(0), Just(3600), Just(3601)]),
+        texts(),
+        texts(),
+        prop::option::of(-1_i64..2),
+        prop::option::of(prop_oneof![Just(0), Just(1), Just(64), Just(65)]),
+        bytes(),
+    );
+    (
+        prop_oneof![numbers, small],
+        zones,
+        leader_zones,
+        prop::option::of(groups()),
+        auth,
+        rest,
     )
+        .prop_map(
+            |((nodes, replication_factor), zones, leader_zones, node_groups, auth, rest)| {
+                let (drain_seconds, after, soak, bytes_per_second, moves_per_node, max_bytes) =
+                    rest;
+                KvClusterSpec {
+                    nodes,
+                    replication_factor,
+                    zones,
+                    leader_zones,
+                    node_groups,
+                    drain_seconds,
+                    repair: Some(Repair { after }),
+                    upgrade: Some(Upgrade { soak }),
+                    rebalance: Some(Rebalance {
+                        bytes_per_second,
+                        moves_per_node,
+                        paused: None,
+                    }),
+                    partitions: Some(Partitions { max_bytes }),
+                    auth: auth.map(|(open, secret_name)| Auth {
+                        mode: if open {
+                            AuthMode::None
+                        } else {
+                            AuthMode::Secret
+                        },
+                        secret_name,
+                    }),
+                    ..KvClusterSpec::default()
+                }
+            },
+        )
 }
 
-#[test]
-fn each_row_is_broken_by_some_spec_and_says_the_same_both_ways() {
-    let schema = schema();
-    let zones = |zones: &[&str]| Some(zones.iter().map(|&zone| zone.to_owned()).collect());
+fn group(name: &str, count: Option<i32>) -> NodeGroup {
+    NodeGroup {
+        name: name.into(),
+        count,
+        ..NodeGroup::default()
+    }
+}
+
+fn zones(zones: &[&str]) -> Option<Vec<String>> {
+    Some(zones.iter().map(|&zone| zone.to_owned()).collect())
+}
+
+/// A spec for each row, in the order of the rows, that breaks that row alone.
+fn broken() -> Vec<(KvClusterSpec, Option<KvClusterSpec>)> {
     let auth = |mode, name: Option<&str>| {
         Some(Auth {
             mode,
@@ -101,89 +209,125 @@ fn each_row_is_broken_by_some_spec_and_says_the_same_both_ways() {
         })
     };
     let many: Vec<String> = (0..21).map(|index| format!("z{index}")).collect();
-    let base = spec(3);
-    let cases: [(KvClusterSpec, Option<KvClusterSpec>); 14] = [
-        (spec(0), None),
-        (spec(1001), None),
-        (
-            KvClusterSpec {
-                replication_factor: Some(0),
-                ..spec(3)
-            },
-            None,
-        ),
-        (
-            KvClusterSpec {
-                replication_factor: Some(8),
-                ..spec(9)
-            },
-            None,
-        ),
-        (
-            KvClusterSpec {
-                replication_factor: Some(4),
-                ..spec(3)
-            },
-            None,
-        ),
-        (
-            KvClusterSpec {
-                zones: zones(&[]),
-                ..spec(3)
-            },
-            None,
-        ),
-        (
-            KvClusterSpec {
-                zones: Some(many),
-                ..spec(3)
-            },
-            None,
-        ),
-        (
-            KvClusterSpec {
-                zones: zones(&["a", "B"]),
-                ..spec(3)
-            },
-            None,
-        ),
-        (
-            KvClusterSpec {
-                zones: zones(&["a", "b", "a"]),
-                ..spec(3)
-            },
-            None,
-        ),
-        (
-            KvClusterSpec {
-                auth: auth(AuthMode::Secret, None),
-                ..spec(3)
-            },
-            None,
-        ),
-        (
-            KvClusterSpec {
-                auth: auth(AuthMode::None, Some("s")),
-                ..spec(3)
-            },
-            None,
-        ),
-        (spec(5), Some(base.clone())),
-        (
-            KvClusterSpec {
-                replication_factor: Some(1),
-                ..spec(3)
-            },
-            Some(base.clone()),
-        ),
-        (
-            KvClusterSpec {
-                zones: zones(&["x"]),
-                ..spec(3)
-            },
-            Some(base),
-        ),
-    ];
+    let base = || spec(3);
+    let factor = |nodes, factor| KvClusterSpec {
+        replication_factor: Some(factor),
+        ..spec(nodes)
+    };
+    let zoned = |names: &[&str]| KvClusterSpec {
+        zones: zones(names),
+        ..spec(3)
+    };
+    let grouped = |groups: Vec<NodeGroup>| KvClusterSpec {
+        node_groups: Some(groups),
+        ..spec(3)
+    };
+    let in_zone = |name: &str, zone: &str| NodeGroup {
+        zone: Some(zone.into()),
+        ..group(name, Some(3))
+    };
+    let alone = |spec| (spec, None);
+    vec![
+        alone(spec(0)),
+        alone(spec(1001)),
+        alone(factor(3, 0)),
+        alone(factor(9, 8)),
+        alone(factor(3, 4)),
+        alone(zoned(&[])),
+        alone(KvClusterSpec {
+            zones: Some(many.clone()),
+            ..base()
+        }),
+        alone(zoned(&["a", "B"])),
+        alone(zoned(&["a", "b", "a"])),
+        alone(KvClusterSpec {
+            auth: auth(AuthMode::Secret, None),
+            ..base()
+        }),
+        alone(KvClusterSpec {
+            auth: auth(AuthMode::None, Some("s")),
+            ..base()
+        }),
+        alone(grouped(Vec::new())),
+        alone(KvClusterSpec {
+            nodes: 21,
+            ..grouped(
+                (0..21)
+                    .map(|index| group(&format!("g{index}"), Some(1)))
+                    .collect(),
+            )
+        }),
+        alone(grouped(vec![group("Big", None)])),
+        alone(grouped(vec![group("a", Some(1)), group("a", Some(2))])),
+        alone(grouped(vec![NodeGroup {
+            weight: Some(0),
+            ..group("a", None)
+        }])),
+        alone(grouped(vec![group("a", Some(4)), group("b", Some(-1))])),
+        alone(grouped(vec![group("a", None), group("b", None)])),
+        alone(grouped(vec![group("a", Some(2))])),
+        alone(KvClusterSpec {
+            nodes: 6,
+            zones: zones(&["a"]),
+            ..grouped(vec![in_zone("a", "a"), in_zone("b", "x")])
+        }),
+        alone(KvClusterSpec {
+            zones: zones(&["a", "b"]),
+            ..grouped(vec![in_zone("a", "a")])
+        }),
+        alone(KvClusterSpec {
+            zones: zones(&["a"]),
+            leader_zones: Some(vec!["a".into(); 21]),
+            ..base()
+        }),
+        alone(KvClusterSpec {
+            leader_zones: zones(&["a"]),
+            ..base()
+        }),
+        alone(KvClusterSpec {
+            drain_seconds: Some(-1),
+            ..base()
+        }),
+        alone(KvClusterSpec {
+            repair: Some(Repair {
+                after: Some("soon".into()),
+            }),
+            ..base()
+        }),
+        alone(KvClusterSpec {
+            upgrade: Some(Upgrade {
+                soak: Some("10".into()),
+            }),
+            ..base()
+        }),
+        alone(KvClusterSpec {
+            rebalance: Some(Rebalance {
+                bytes_per_second: Some(0),
+                ..Rebalance::default()
+            }),
+            ..base()
+        }),
+        alone(KvClusterSpec {
+            rebalance: Some(Rebalance {
+                moves_per_node: Some(65),
+                ..Rebalance::default()
+            }),
+            ..base()
+        }),
+        alone(KvClusterSpec {
+            partitions: Some(Partitions {
+                max_bytes: Some(Bytes::Number(1000)),
+            }),
+            ..base()
+        }),
+        (spec(1), Some(base())),
+    ]
+}
+
+#[test]
+fn each_row_is_broken_by_some_spec_and_says_the_same_both_ways() {
+    let schema = schema();
+    let cases = broken();
     assert_eq!(cases.len(), rules::RULES.len(), "a case for each row");
     for ((new, old), rule) in cases.iter().zip(rules::RULES) {
         let said = here(new, old.as_ref());

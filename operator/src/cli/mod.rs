@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Exit;
+use crate::local::order::{Order, order};
+use crate::local::split::Where;
 use crate::local::status::Format;
+use crate::local::top::Kind;
 use crate::local::{self, run};
 use crate::platform::local::launch;
 use crate::platform::local::ports::Preference;
@@ -70,6 +73,86 @@ enum LocalCommand {
         /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Format::Table)]
         output: Format,
+    },
+    /// Print what a changed KvCluster would do; changes nothing.
+    Plan {
+        /// Where the cluster lives.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The KvCluster as it would be.
+        #[arg(short, long, value_name = "YAML")]
+        file: PathBuf,
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t = Format::Table)]
+        output: Format,
+    },
+    /// Print the busiest partitions, keys or nodes; live in a terminal.
+    Top {
+        /// Of what.
+        #[arg(value_enum, default_value_t = Kind::Partitions)]
+        kind: Kind,
+        /// Where the cluster lives.
+        #[arg(long)]
+        dir: PathBuf,
+        /// How many.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t = Format::Table)]
+        output: Format,
+    },
+    /// Restart all nodes, or one, each when the cluster can spare it.
+    Restart {
+        /// The node's name or id.
+        node: Option<String>,
+        /// Where the cluster lives.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Move all data off a node and keep it empty.
+    Drain {
+        /// The node's name or id.
+        node: String,
+        /// Let it bear data again.
+        #[arg(long)]
+        undo: bool,
+        /// Where the cluster lives.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Let a new node take a node's place, now.
+    Replace {
+        /// The node's name or id.
+        node: String,
+        /// Where the cluster lives.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Split a partition of a table.
+    Split {
+        /// The table's name.
+        table: String,
+        /// The first key of the right part, in DynamoDB's JSON [default: from a sample of the load].
+        #[arg(long, value_name = "KEY")]
+        at: Option<String>,
+        /// The partition's id, as `top partitions` prints it [default: the largest].
+        #[arg(long)]
+        partition: Option<u64>,
+        /// The account that the table belongs to.
+        #[arg(long, default_value = "000000000000")]
+        account: String,
+        /// Where the cluster lives.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Confirm that all data of a cluster are lost: a new one is made in its place, under a new id.
+    GiveUp {
+        /// The id of the cluster that is lost, as the condition DataLost names it.
+        #[arg(long, value_name = "ID")]
+        cluster_id: String,
+        /// Where the cluster lives.
+        #[arg(long)]
+        dir: PathBuf,
     },
     /// Stop a cluster; its data stay.
     Stop {
@@ -147,22 +230,7 @@ async fn local(arguments: Local) -> Result<(), local::Error> {
         any_ports,
     } = arguments;
     match command {
-        Some(LocalCommand::Status { dir, output }) => {
-            let text = local::status::status(&dir, output).await?;
-            std::io::stdout()
-                .write_all(text.as_bytes())
-                .map_err(local::Error::Output)
-        }
-        Some(LocalCommand::Stop { dir }) => {
-            local::stop::stop(&dir, |progress| eprintln!("{progress}")).await?;
-            eprintln!("stopped; the data stay in {}", dir.display());
-            Ok(())
-        }
-        Some(LocalCommand::Delete { dir, yes }) => {
-            local::delete::delete(&dir, yes).await?;
-            eprintln!("deleted {}", dir.display());
-            Ok(())
-        }
+        Some(command) => subcommand(command).await,
         None => {
             let ports = if any_ports {
                 Preference::Any
@@ -179,6 +247,64 @@ async fn local(arguments: Local) -> Result<(), local::Error> {
             .await
         }
     }
+}
+
+async fn subcommand(command: LocalCommand) -> Result<(), local::Error> {
+    let text = match command {
+        LocalCommand::Status { dir, output } => local::status::status(&dir, output).await?,
+        LocalCommand::Plan { dir, file, output } => local::plan::plan(&dir, &file, output).await?,
+        LocalCommand::Top {
+            kind,
+            dir,
+            limit,
+            output,
+        } => return local::top::top(&dir, kind, limit, output).await,
+        LocalCommand::Restart { node, dir } => line(order(&dir, Order::Restart(node)).await?),
+        LocalCommand::Drain { node, undo, dir } => {
+            let wanted = if undo {
+                Order::Undrain(node)
+            } else {
+                Order::Drain(node)
+            };
+            line(order(&dir, wanted).await?)
+        }
+        LocalCommand::Replace { node, dir } => line(order(&dir, Order::Replace(node)).await?),
+        LocalCommand::GiveUp { cluster_id, dir } => {
+            line(order(&dir, Order::GiveUp(cluster_id)).await?)
+        }
+        LocalCommand::Split {
+            table,
+            at,
+            partition,
+            account,
+            dir,
+        } => {
+            let place = Where {
+                table,
+                account,
+                group: partition,
+                at,
+            };
+            line(local::split::split(&dir, place).await?)
+        }
+        LocalCommand::Stop { dir } => {
+            local::stop::stop(&dir, |progress| eprintln!("{progress}")).await?;
+            eprintln!("stopped; the data stay in {}", dir.display());
+            return Ok(());
+        }
+        LocalCommand::Delete { dir, yes } => {
+            local::delete::delete(&dir, yes).await?;
+            eprintln!("deleted {}", dir.display());
+            return Ok(());
+        }
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(local::Error::Output)
+}
+
+fn line(text: String) -> String {
+    text + "\n"
 }
 
 /// One sentence, and the status that goes with it.

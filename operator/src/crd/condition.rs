@@ -19,6 +19,8 @@ pub enum ConditionType {
     Degraded,
     /// The identity was kept, but no disk holds anything.
     DataLost,
+    /// One key takes more requests than a partition can serve.
+    HotKey,
 }
 
 macro_rules! reasons {
@@ -49,6 +51,20 @@ reasons! {
     Stopped,
     /// Progressing: the cluster is being made.
     Creating,
+    /// Progressing: nodes come or go.
+    Scaling,
+    /// Progressing: nodes that are lost, or that a person wants away, are replaced.
+    Replacing,
+    /// Progressing: replicas are on their way to where they should be.
+    Rebalancing,
+    /// Progressing: nodes are restarted one by one.
+    Restarting,
+    /// Progressing: all nodes run a newer version, whose formats will be used after the soak time.
+    Upgrading,
+    /// Progressing: settings or weights are brought to the nodes.
+    Configuring,
+    /// Progressing: a step can't be taken yet; the message says what it waits for.
+    Waiting,
     /// Progressing: what the spec asks for is there.
     UpToDate,
     /// Progressing: the file has a mistake; the spec before it stays in force.
@@ -69,6 +85,12 @@ reasons! {
     IdentityLost,
     /// Degraded: nodes have data, but the cluster's identity is missing.
     IdentityMissing,
+    /// Degraded: nodes are gone for good and are being replaced.
+    NodesLost,
+    /// Degraded: partitions have no quorum.
+    QuorumLost,
+    /// Degraded: partitions have fewer healthy replicas than they should.
+    UnderReplicated,
     /// Degraded: disks are nearly full and refuse writes.
     WritesRefused,
     /// Degraded: a step failed and is tried again.
@@ -77,6 +99,10 @@ reasons! {
     EveryDiskEmpty,
     /// DataLost: there is data, or there never was any.
     DataPresent,
+    /// HotKey: one key alone is too much for its partition, which no split can help.
+    KeyTooHot,
+    /// HotKey: no key is.
+    NoHotKey,
 }
 
 impl fmt::Display for ConditionType {

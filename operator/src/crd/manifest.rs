@@ -348,12 +348,14 @@ mod tests {
     fn a_change_that_is_not_supported_says_so() {
         let old = parse(&format!("{HEAD}spec: {{nodes: 3}}\n"), None).expect("valid");
         let changed =
-            parse(&format!("{HEAD}spec:\n  nodes: 5\n"), Some(&old)).expect_err("refused");
+            parse(&format!("{HEAD}spec:\n  nodes: 1\n"), Some(&old)).expect_err("refused");
         assert_eq!(changed.len(), 1);
         assert_eq!(
             (changed[0].line, changed[0].reason),
             (Some(6), Reason::ChangeNotSupported)
         );
+        let scaled = parse(&format!("{HEAD}spec:\n  nodes: 5\n"), Some(&old));
+        assert_eq!(scaled.expect("valid").spec.nodes, 5);
         let same = format!("{HEAD}spec:\n  nodes: 3\n  replicationFactor: 3\n");
         assert!(
             parse(&same, Some(&old)).is_ok(),

@@ -14,8 +14,13 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-pub use spec::{Auth, AuthMode, KvCluster, KvClusterSpec, REPLICATION_FACTOR_DEFAULT};
-pub use status::{Endpoint, KvClusterStatus, NodeState, NodeStatus, STATUS_NODES_MAX};
+pub use spec::{
+    Auth, AuthMode, Bytes, Disruption, KvCluster, KvClusterSpec, NodeGroup, Partitions,
+    REPLICATION_FACTOR_DEFAULT, Rebalance, Repair, Storage, StoragePolicy, Upgrade, duration,
+};
+pub use status::{
+    Endpoint, KvClusterStatus, NodeState, NodeStatus, PlanStatus, STATUS_NODES_MAX, UpgradeStatus,
+};
 
 /// The API group of every kind.
 pub const GROUP: &str = "ringkv.dev";

@@ -4,7 +4,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 
 use super::condition::Reason;
-use super::spec::{AuthMode, KvClusterSpec};
+use super::spec::{AuthMode, Bytes, KvClusterSpec, NodeGroup, duration};
 
 /// The most nodes of a cluster.
 pub const NODES_MAX: i32 = 1000;
@@ -12,6 +12,10 @@ pub const NODES_MAX: i32 = 1000;
 pub const REPLICATION_FACTOR_MAX: i32 = 7;
 /// The most zones.
 pub const ZONES_MAX: usize = 20;
+/// The most groups of nodes.
+pub const GROUPS_MAX: usize = 20;
+/// The largest weight of a node.
+pub const WEIGHT_MAX: i32 = 1000;
 /// The longest name of a cluster: names of its objects add to it and must stay DNS labels.
 pub const NAME_CHARS_MAX: usize = 40;
 /// The longest DNS label (RFC 1123).
@@ -179,30 +183,245 @@ pub const RULES: &[Rule] = &[
         }),
     },
     Rule {
-        field: "nodes",
-        cel: "self.nodes == oldSelf.nodes",
-        message: "can't change once the cluster is made, scaling is not supported yet; put the old number back",
-        got: Some(GOT_NODES),
-        check: Check::Change(|new, old| new.nodes == old.nodes),
-    },
-    Rule {
-        field: "replicationFactor",
-        cel: "(has(self.replicationFactor) ? self.replicationFactor : (self.nodes < 3 ? self.nodes : 3)) == \
-              (has(oldSelf.replicationFactor) ? oldSelf.replicationFactor : (oldSelf.nodes < 3 ? oldSelf.nodes : 3)) || \
-              (!has(self.replicationFactor) && !has(oldSelf.replicationFactor))",
-        message: "can't change once the cluster is made; put the old number back",
+        field: "nodeGroups",
+        cel: "!has(self.nodeGroups) || size(self.nodeGroups) >= 1",
+        message: "must name at least one group; leave it out for the default",
         got: None,
-        check: Check::Change(|new, old| {
-            new.replication_factor() == old.replication_factor()
-                || (new.replication_factor.is_none() && old.replication_factor.is_none())
+        check: Check::Spec(|spec| {
+            spec.node_groups
+                .as_ref()
+                .is_none_or(|groups| !groups.is_empty())
         }),
     },
     Rule {
-        field: "zones",
-        cel: "has(self.zones) == has(oldSelf.zones) && (!has(self.zones) || self.zones == oldSelf.zones)",
-        message: "can't change once the cluster is made; put the old zones back",
+        field: "nodeGroups",
+        cel: "!has(self.nodeGroups) || size(self.nodeGroups) <= 20",
+        message: "must name at most 20 groups",
+        got: Some(Got {
+            cel: "string(size(self.nodeGroups))",
+            here: |spec| groups(spec).len().to_string(),
+        }),
+        check: Check::Spec(|spec| groups(spec).len() <= GROUPS_MAX),
+    },
+    Rule {
+        field: "nodeGroups",
+        cel: "!has(self.nodeGroups) || self.nodeGroups.all(group, size(group.name) <= 40 && \
+              group.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",
+        message: "must have DNS labels for names: at most 40 of a-z, 0-9 and '-', with a letter or digit at both ends",
         got: None,
-        check: Check::Change(|new, old| new.zones == old.zones),
+        check: Check::Spec(|spec| {
+            let fits =
+                |group: &NodeGroup| is_label(&group.name) && group.name.len() <= NAME_CHARS_MAX;
+            groups(spec).iter().all(fits)
+        }),
+    },
+    Rule {
+        field: "nodeGroups",
+        cel: "!has(self.nodeGroups) || self.nodeGroups.all(group, self.nodeGroups.exists_one(other, other.name == group.name))",
+        message: "must not have two groups of one name; rename one",
+        got: None,
+        check: Check::Spec(|spec| {
+            let is_new = |(index, group): (usize, &NodeGroup)| {
+                groups(spec)[..index]
+                    .iter()
+                    .all(|before| before.name != group.name)
+            };
+            groups(spec).iter().enumerate().all(is_new)
+        }),
+    },
+    Rule {
+        field: "nodeGroups",
+        cel: "!has(self.nodeGroups) || self.nodeGroups.all(group, !has(group.weight) || (group.weight >= 1 && group.weight <= 1000))",
+        message: "must have weights from 1 to 1000; to take all data off a group's nodes set its count to 0",
+        got: None,
+        check: Check::Spec(|spec| {
+            groups(spec).iter().all(|group| {
+                group
+                    .weight
+                    .is_none_or(|weight| (1..=WEIGHT_MAX).contains(&weight))
+            })
+        }),
+    },
+    Rule {
+        field: "nodeGroups",
+        cel: "!has(self.nodeGroups) || self.nodeGroups.all(group, !has(group.count) || (group.count >= 0 && group.count <= 1000))",
+        message: "must have counts from 0 to 1000",
+        got: None,
+        check: Check::Spec(|spec| {
+            groups(spec).iter().all(|group| {
+                group
+                    .count
+                    .is_none_or(|count| (0..=NODES_MAX).contains(&count))
+            })
+        }),
+    },
+    Rule {
+        field: "nodeGroups",
+        cel: "!has(self.nodeGroups) || size(self.nodeGroups.filter(group, !has(group.count))) <= 1",
+        message: "may leave out count in one group only, which takes what spec.nodes leaves",
+        got: None,
+        check: Check::Spec(|spec| {
+            groups(spec)
+                .iter()
+                .filter(|group| group.count.is_none())
+                .count()
+                <= 1
+        }),
+    },
+    Rule {
+        field: "nodeGroups",
+        cel: "!has(self.nodeGroups) || size(self.nodeGroups) == 0 || \
+              (self.nodeGroups.exists(group, !has(group.count)) \
+              ? self.nodeGroups.map(group, has(group.count) ? group.count : 0).sum() <= self.nodes \
+              : self.nodeGroups.map(group, has(group.count) ? group.count : 0).sum() == self.nodes)",
+        message: "must have counts that add up to spec.nodes, or to at most that where one group leaves count out; change a count or spec.nodes",
+        got: Some(Got {
+            cel: "string(self.nodeGroups.map(group, has(group.count) ? group.count : 0).sum()) + ' for ' + string(self.nodes) + ' nodes'",
+            here: |spec| format!("{} for {} nodes", counted(spec), spec.nodes),
+        }),
+        check: Check::Spec(|spec| {
+            let is_open = groups(spec).iter().any(|group| group.count.is_none());
+            let nodes = i64::from(spec.nodes);
+            groups(spec).is_empty()
+                || if is_open {
+                    counted(spec) <= nodes
+                } else {
+                    counted(spec) == nodes
+                }
+        }),
+    },
+    Rule {
+        field: "nodeGroups",
+        cel: "!has(self.nodeGroups) || self.nodeGroups.all(group, !has(group.zone) || (has(self.zones) && group.zone in self.zones))",
+        message: "must name zones of spec.zones only; add the zone there, or mend its name here",
+        got: None,
+        check: Check::Spec(|spec| {
+            groups(spec)
+                .iter()
+                .all(|group| group.zone.as_ref().is_none_or(|zone| has_zone(spec, zone)))
+        }),
+    },
+    Rule {
+        field: "nodeGroups",
+        cel: "!has(self.nodeGroups) || !has(self.zones) || size(self.nodeGroups) == 0 || \
+              self.nodeGroups.exists(group, !has(group.zone)) || \
+              size(self.zones.filter(zone, self.nodeGroups.exists(group, has(group.zone) && group.zone == zone && \
+              (!has(group.count) || group.count > 0)))) >= (size(self.zones) < (has(self.replicationFactor) ? self.replicationFactor : \
+              (self.nodes < 3 ? self.nodes : 3)) ? size(self.zones) : (has(self.replicationFactor) ? self.replicationFactor : \
+              (self.nodes < 3 ? self.nodes : 3)))",
+        message: "must leave nodes in as many zones as there are copies, or in all zones; give more zones a group, or take them out of spec.zones",
+        got: None,
+        check: Check::Spec(covers_zones),
+    },
+    Rule {
+        field: "leaderZones",
+        cel: "!has(self.leaderZones) || size(self.leaderZones) <= 20",
+        message: "must name at most 20 zones",
+        got: None,
+        check: Check::Spec(|spec| {
+            spec.leader_zones
+                .as_ref()
+                .is_none_or(|zones| zones.len() <= ZONES_MAX)
+        }),
+    },
+    Rule {
+        field: "leaderZones",
+        cel: "!has(self.leaderZones) || self.leaderZones.all(zone, has(self.zones) && zone in self.zones)",
+        message: "must name zones of spec.zones only; add the zone there, or mend its name here",
+        got: None,
+        check: Check::Spec(|spec| {
+            spec.leader_zones
+                .iter()
+                .flatten()
+                .all(|zone| has_zone(spec, zone))
+        }),
+    },
+    Rule {
+        field: "drainSeconds",
+        cel: "!has(self.drainSeconds) || (self.drainSeconds >= 0 && self.drainSeconds <= 3600)",
+        message: "must be 0 to 3600",
+        got: None,
+        check: Check::Spec(|spec| {
+            spec.drain_seconds
+                .is_none_or(|seconds| (0..=3600).contains(&seconds))
+        }),
+    },
+    Rule {
+        field: "repair",
+        cel: "!has(self.repair) || !has(self.repair.after) || self.repair.after.matches('^[0-9]{1,6}[smh]$')",
+        message: "must have a time such as 30s, 10m or 2h in after",
+        got: None,
+        check: Check::Spec(|spec| {
+            let after = spec
+                .repair
+                .as_ref()
+                .and_then(|repair| repair.after.as_deref());
+            after.is_none_or(|after| duration(after).is_some())
+        }),
+    },
+    Rule {
+        field: "upgrade",
+        cel: "!has(self.upgrade) || !has(self.upgrade.soak) || self.upgrade.soak.matches('^[0-9]{1,6}[smh]$')",
+        message: "must have a time such as 30s, 10m or 2h in soak",
+        got: None,
+        check: Check::Spec(|spec| {
+            let soak = spec
+                .upgrade
+                .as_ref()
+                .and_then(|upgrade| upgrade.soak.as_deref());
+            soak.is_none_or(|soak| duration(soak).is_some())
+        }),
+    },
+    Rule {
+        field: "rebalance",
+        cel: "!has(self.rebalance) || !has(self.rebalance.bytesPerSecond) || self.rebalance.bytesPerSecond >= 1",
+        message: "must have at least 1 for bytesPerSecond; to stop moves set paused: true",
+        got: None,
+        check: Check::Spec(|spec| {
+            let rate = spec
+                .rebalance
+                .as_ref()
+                .and_then(|rebalance| rebalance.bytes_per_second);
+            rate.is_none_or(|rate| rate >= 1)
+        }),
+    },
+    Rule {
+        field: "rebalance",
+        cel: "!has(self.rebalance) || !has(self.rebalance.movesPerNode) || \
+              (self.rebalance.movesPerNode >= 1 && self.rebalance.movesPerNode <= 64)",
+        message: "must have 1 to 64 for movesPerNode; to stop moves set paused: true",
+        got: None,
+        check: Check::Spec(|spec| {
+            let moves = spec
+                .rebalance
+                .as_ref()
+                .and_then(|rebalance| rebalance.moves_per_node);
+            moves.is_none_or(|moves| (1..=64).contains(&moves))
+        }),
+    },
+    Rule {
+        field: "partitions",
+        cel: "!has(self.partitions) || !has(self.partitions.maxBytes) || \
+              string(self.partitions.maxBytes).matches('^([1-9][0-9]{5,14}|[1-9][0-9]{2,8}Ki|[1-9][0-9]{2,8}k|[1-9][0-9]{0,6}[MGT]i?)$')",
+        message: "must have at least 100k for maxBytes, as a number of bytes or a quantity such as 512Mi or 10Gi",
+        got: None,
+        check: Check::Spec(|spec| {
+            let bytes = spec
+                .partitions
+                .as_ref()
+                .and_then(|partitions| partitions.max_bytes.as_ref());
+            bytes.is_none_or(is_size)
+        }),
+    },
+    Rule {
+        field: "nodes",
+        cel: "has(self.replicationFactor) || self.nodes >= (has(oldSelf.replicationFactor) ? oldSelf.replicationFactor : \
+              (oldSelf.nodes < 3 ? oldSelf.nodes : 3))",
+        message: "must not be less than the number of copies that the cluster keeps; say with replicationFactor how many it should keep",
+        got: Some(GOT_NODES),
+        check: Check::Change(|new, old| {
+            new.replication_factor.is_some() || new.nodes >= old.replication_factor()
+        }),
     },
 ];
 
@@ -292,6 +511,56 @@ pub fn name_violation(name: &str) -> Option<Violation> {
 
 fn zones(spec: &KvClusterSpec) -> Option<&[String]> {
     spec.zones.as_deref()
+}
+
+fn groups(spec: &KvClusterSpec) -> &[NodeGroup] {
+    spec.node_groups.as_deref().unwrap_or_default()
+}
+
+fn counted(spec: &KvClusterSpec) -> i64 {
+    groups(spec)
+        .iter()
+        .map(|group| i64::from(group.count.unwrap_or(0)))
+        .sum()
+}
+
+fn has_zone(spec: &KvClusterSpec, zone: &String) -> bool {
+    zones(spec).is_some_and(|zones| zones.contains(zone))
+}
+
+/// Groups that are all bound to zones must not leave copies without a zone of their own.
+fn covers_zones(spec: &KvClusterSpec) -> bool {
+    let (groups, Some(zones)) = (groups(spec), zones(spec)) else {
+        return true;
+    };
+    if groups.is_empty() || groups.iter().any(|group| group.zone.is_none()) {
+        return true;
+    }
+    let has_nodes = |zone: &&String| {
+        let is_there = |group: &NodeGroup| {
+            group.zone.as_ref() == Some(*zone) && group.count.is_none_or(|count| count > 0)
+        };
+        groups.iter().any(is_there)
+    };
+    let copies = usize::try_from(spec.replication_factor()).unwrap_or(0);
+    zones.iter().filter(has_nodes).count() >= copies.min(zones.len())
+}
+
+/// The shapes of the rule's regular expression: 100 kB and more.
+fn is_size(bytes: &Bytes) -> bool {
+    let text = match bytes {
+        Bytes::Number(number) => number.to_string(),
+        Bytes::Text(text) => text.clone(),
+    };
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let fits = match unit {
+        "" => (6..=15).contains(&digits),
+        "k" | "Ki" => (3..=9).contains(&digits),
+        "M" | "G" | "T" | "Mi" | "Gi" | "Ti" => (1..=7).contains(&digits),
+        _ => false,
+    };
+    fits && !number.starts_with('0')
 }
 
 fn is_label(text: &str) -> bool {

@@ -1,5 +1,6 @@
 //! What a user writes. Every field says its unit and default: these sentences are `kubectl explain`.
 
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use super::status::KvClusterStatus;
 pub const REPLICATION_FACTOR_DEFAULT: i32 = 3;
 
 /// What a cluster should be. Everything but `nodes` has a default.
-#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[kube(
     group = "ringkv.dev",
     version = "v1alpha1",
@@ -31,24 +32,227 @@ pub const REPLICATION_FACTOR_DEFAULT: i32 = 3;
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KvClusterSpec {
-    /// Number of nodes, 1 to 1000. Three survive the loss of one. Has no default. Can't change yet once the cluster is made.
+    /// Number of nodes, 1 to 1000. Three survive the loss of one. Has no default. Changing it scales the cluster while it serves;
+    /// not below `replicationFactor`, whose default follows `nodes` up but not down.
     pub nodes: i32,
 
     /// Number of copies of every item, each on another node and in another zone while zones suffice; 1 to 7, at most `nodes`.
-    /// A write is acknowledged when most of them have it on disk. Default: 3, or `nodes` where there are fewer. Can't change yet
-    /// once the cluster is made.
+    /// A write is acknowledged when most of them have it on disk. Default: 3, or `nodes` where there are fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication_factor: Option<i32>,
 
-    /// Names of the zones that nodes are dealt to in turn; 1 to 20, each a DNS label, none twice. Default: a, b and c on the
-    /// local platform. Can't change yet once the cluster is made.
+    /// Names of the zones that nodes are dealt to evenly; 1 to 20, each a DNS label, none twice. Default: a, b and c on the
+    /// local platform. Nodes in a zone that is taken out are replaced by nodes in the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20), inner(length(max = 63)))]
     pub zones: Option<Vec<String>>,
 
+    /// Kinds of nodes, at most 20. Default: one group, `default`, of all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
+    pub node_groups: Option<Vec<NodeGroup>>,
+
+    /// Zones that partitions' leaders are kept in while a replica there is healthy; at most 20, of `zones`. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), inner(length(max = 63)))]
+    pub leader_zones: Option<Vec<String>>,
+
+    /// Seconds for which a node that is told to stop serves on, so that clients find the others; 0 to 3600. A node
+    /// takes it from its start. Default: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_seconds: Option<i32>,
+
+    /// When nodes that are gone are replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
+
+    /// How fast data moves between nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<Rebalance>,
+
+    /// When partitions split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<Partitions>,
+
+    /// What planned restarts may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption: Option<Disruption>,
+
+    /// What becomes of disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+
+    /// How a newer version of the data plane is taken into use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<Upgrade>,
+
+    /// Any text of at most 64 characters, such as a time: changing it restarts all nodes, one by one. Has no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub restarted_at: Option<String>,
+
     /// Whom the DynamoDB API serves. Default: on the local platform everyone on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+}
+
+/// Nodes of one kind.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeGroup {
+    /// Its name, a DNS label of at most 40 characters, none twice. Has no default.
+    #[schemars(length(max = 40))]
+    pub name: String,
+    /// Number of its nodes, from 0; all counts add up to `nodes`. One group may leave it out and takes what `nodes` leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<i32>,
+    /// How much data each of its nodes bears, relative to other nodes; 1 to 1000. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<i32>,
+    /// The zone of all its nodes, one of `zones`. Default: they are spread over all zones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub zone: Option<String>,
+    /// CPU and memory of each node, as a container has them; the local platform gives no heed to them but restarts nodes when they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+/// When nodes that are gone are replaced.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Repair {
+    /// How long a node must be gone until a new one takes its place, as `30s`, `10m` or `2h`. Default: 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub after: Option<String>,
+}
+
+/// How fast data moves between nodes.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rebalance {
+    /// The most bytes a second that a node sends to others, from 1. Default: what the data plane holds fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<i64>,
+    /// The most replicas that a node takes in at a time, 1 to 64. Default: what the data plane holds fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves_per_node: Option<i32>,
+    /// Whether nothing moves for balance's sake for now. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+}
+
+/// When partitions split.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Partitions {
+    /// The size at which a partition splits: bytes, or a quantity as `10Gi`; at least 100k. Default: 10Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<Bytes>,
+}
+
+/// A number of bytes, plain or with a unit.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum Bytes {
+    /// Bytes.
+    Number(i64),
+    /// With one of the units Ki, Mi, Gi, Ti, k, M, G and T, or without.
+    Text(String),
+}
+
+impl JsonSchema for Bytes {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Bytes".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "x-kubernetes-int-or-string": true })
+    }
+}
+
+impl Bytes {
+    /// The number, if it is one.
+    #[must_use]
+    pub fn get(&self) -> Option<u64> {
+        let text = match self {
+            Self::Number(number) => return u64::try_from(*number).ok(),
+            Self::Text(text) => text,
+        };
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(digits);
+        let factor = match unit {
+            "" => 1,
+            "k" => 1_000,
+            "M" => 1_000_000,
+            "G" => 1_000_000_000,
+            "T" => 1_000_000_000_000,
+            "Ki" => 1 << 10,
+            "Mi" => 1 << 20,
+            "Gi" => 1 << 30,
+            "Ti" => 1_u64 << 40,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(factor)
+    }
+}
+
+/// What planned restarts may do.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Disruption {
+    /// Whether a planned restart may leave partitions without a quorum meanwhile: the only way to restart a cluster of one node,
+    /// or of one copy. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_unavailable: Option<bool>,
+}
+
+/// What becomes of disks.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Storage {
+    /// `Retain`: the disk of a node that left is kept. `Delete`: it is deleted once the node is removed. Default: Retain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<StoragePolicy>,
+}
+
+/// What becomes of the disk of a node that left.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum StoragePolicy {
+    /// It is kept for a person to judge.
+    #[default]
+    Retain,
+    /// It is deleted.
+    Delete,
+}
+
+/// How a newer version of the data plane is taken into use.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Upgrade {
+    /// How long all nodes must have run the newer version until its formats are used, from when on the older can't come back; as
+    /// `30s`, `10m` or `2h`. Default: 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub soak: Option<String>,
+}
+
+/// A time as `30s`, `10m` or `2h`.
+#[must_use]
+pub fn duration(text: &str) -> Option<std::time::Duration> {
+    let unit = text.chars().next_back()?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        _ => return None,
+    };
+    let digits = text.strip_suffix(unit)?;
+    let is_number =
+        (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = is_number.then(|| digits.parse().ok())??;
+    Some(std::time::Duration::from_secs(number * factor))
 }
 
 /// Whom the DynamoDB API serves.

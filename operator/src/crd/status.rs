@@ -26,13 +26,57 @@ pub struct KvClusterStatus {
     pub replicas: i32,
     /// Number of nodes that serve.
     pub nodes_up: i32,
+    /// What is being done now; left out while nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
+    /// A newer version that all nodes run and whose formats are not used yet; left out while there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeStatus>,
     /// Where clients reach the cluster; any endpoint serves any request.
     pub endpoints: Vec<Endpoint>,
     /// The nodes by id, at most 100 of them.
     pub nodes: Vec<NodeStatus>,
-    /// Ready, Progressing, Degraded and DataLost, as the Kubernetes API conventions have them.
+    /// Ready, Progressing, Degraded, DataLost and HotKey, as the Kubernetes API conventions have them.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What is being done, rounded: a status is written on change only.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PlanStatus {
+    /// The step under way, in words.
+    pub step: String,
+    /// Names of nodes that come, at most 20.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub joining: Vec<String>,
+    /// Names of nodes that go, at most 20.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<String>,
+    /// Number of partitions whose replicas are not yet where they should be.
+    pub moves_left: u64,
+    /// Bytes of replicas moved so far.
+    pub bytes_done: u64,
+    /// Bytes of replicas that are still to be moved.
+    pub bytes_left: u64,
+    /// Bytes a second that move now.
+    pub bytes_per_second: u64,
+    /// Seconds until the moves are done at this rate; left out while nothing moves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<u64>,
+    /// What the step waits for, if it can't go on; left out otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+}
+
+/// A version that is not in use yet.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpgradeStatus {
+    /// The version that all nodes can write.
+    pub version: u32,
+    /// Since when all of them can; its formats are used `spec.upgrade.soak` later.
+    pub since: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time,
 }
 
 /// One way in.
@@ -58,6 +102,7 @@ pub struct NodeStatus {
     /// The zone that it counts for.
     pub zone: String,
     /// `Up`: it serves. `Starting`: its process runs but has not joined. `Unresponsive`: its process runs but does not answer.
+    /// `Joining`: it serves but holds no data yet. `Draining`: it serves and gives its data away. `Removed`: it has left.
     /// `Stopping`: it was told to end. `Down`: no process runs. `Unknown`: can't be told.
     pub state: NodeState,
     /// URL of its DynamoDB API; left out until it has one.
@@ -83,6 +128,12 @@ pub enum NodeState {
     Starting,
     /// Its process runs and was up before, but does not answer.
     Unresponsive,
+    /// It serves but has no place on the ring yet.
+    Joining,
+    /// It gives its data away.
+    Draining,
+    /// It has left the cluster for ever.
+    Removed,
     /// It was told to end and has not yet.
     Stopping,
     /// No process runs.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use kv_proto::admin::admin_client::AdminClient;
 use kv_proto::admin::{
-    BootstrapRequest, GetClusterReply, GetClusterRequest, GetIdentityRequest, GetNodeStatusRequest,
+    AskPermitReply, AskPermitRequest, BootstrapRequest, GetClusterReply, GetClusterRequest,
+    GetIdentityRequest, GetNodeStatusRequest, GetProgressReply, GetProgressRequest, GetTopReply,
+    GetTopRequest, SplitReply, SplitRequest,
 };
 use kv_proto::client::{self, ClientTls, connect_admin};
 use kv_ring::NodeId;
@@ -15,7 +17,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 
-use super::{ClusterView, DataPlane, NodeView, Targets};
+use super::{Call, ClusterView, DataPlane, NodeView, Targets};
 
 /// How long one look at a node may take: a node that hangs must not hold up the others.
 const OBSERVE_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -24,6 +26,10 @@ const OBSERVE_ONCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For so long a node's last answer stands for one that does not come in time: on a busy machine a late answer is no news.
 const ANSWER_KEPT: Duration = Duration::from_secs(5);
 const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call to the metadata leader may take, its election included.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many nodes are tried for one call.
+const TRIES_MAX: usize = 3;
 /// How many nodes are asked at a time.
 const IN_FLIGHT_MAX: usize = 64;
 
@@ -41,6 +47,9 @@ pub struct TlsPaths {
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// There is no node to ask.
+    #[error("no node answers")]
+    Nobody,
     /// There is no connection.
     #[error(transparent)]
     Connect(#[from] client::Error),
@@ -52,6 +61,23 @@ pub enum Error {
         /// What it said.
         source: Box<tonic::Status>,
     },
+}
+
+impl Error {
+    /// Whether the metadata leader understood and refuses for now.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Call { source, .. } if source.code() == tonic::Code::FailedPrecondition)
+    }
+
+    /// What the node said.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Call { source, .. } => source.message().to_owned(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Clients of all nodes; each keeps its connection and dials again by itself.
@@ -93,6 +119,97 @@ impl AdminClients {
 
     fn tls(&self) -> Result<ClientTls, client::Error> {
         ClientTls::from_files(&self.tls.ca, &self.tls.cert, &self.tls.key)
+    }
+
+    async fn client(&mut self, address: &str) -> Result<AdminClient<Channel>, Error> {
+        if let Some(client) = self.clients.get(address) {
+            return Ok(client.clone());
+        }
+        let client = connect_admin(address, &self.tls()?).await?;
+        self.clients.insert(address.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// Calls nodes in turn until one has an answer of its own: that it can't be reached is none.
+    async fn any<T, F>(
+        &mut self,
+        addresses: &[String],
+        call: impl Fn(AdminClient<Channel>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        let mut last = Error::Nobody;
+        for address in addresses.iter().take(TRIES_MAX) {
+            let client = match self.client(address).await {
+                Ok(client) => client,
+                Err(error) => {
+                    last = error;
+                    continue;
+                }
+            };
+            let status = match timeout(CALL_TIMEOUT, call(client)).await {
+                Ok(Ok(reply)) => return Ok(reply.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => tonic::Status::deadline_exceeded("no answer in 5 s"),
+            };
+            let is_answer = !matches!(
+                status.code(),
+                tonic::Code::Unavailable | tonic::Code::DeadlineExceeded | tonic::Code::Unknown
+            );
+            last = Error::Call {
+                address: address.clone(),
+                source: Box::new(status),
+            };
+            if is_answer {
+                break;
+            }
+        }
+        Err(last)
+    }
+
+    /// The busiest partitions, keys or nodes.
+    ///
+    /// # Errors
+    /// No node answers, or the one that does refuses.
+    pub async fn top(
+        &mut self,
+        addresses: &[String],
+        request: GetTopRequest,
+    ) -> Result<GetTopReply, Error> {
+        self.any(addresses, |mut client| {
+            let request = request.clone();
+            async move { client.get_top(request).await }
+        })
+        .await
+    }
+
+    /// Splits a partition.
+    ///
+    /// # Errors
+    /// As [`Self::top`].
+    pub async fn split(
+        &mut self,
+        addresses: &[String],
+        request: SplitRequest,
+    ) -> Result<SplitReply, Error> {
+        self.any(addresses, |mut client| {
+            let request = request.clone();
+            async move { client.split(request).await }
+        })
+        .await
+    }
+
+    /// What the first node that answers knows of moves under way.
+    async fn progress(
+        &mut self,
+        targets: &Targets,
+        view: &ClusterView,
+    ) -> Option<GetProgressReply> {
+        let on_time = view.nodes.iter().find(|(_, node)| !node.is_late)?.0;
+        let mut client = self.clients.get(targets.addresses.get(on_time)?)?.clone();
+        let call = timeout(self.timeout, client.get_progress(GetProgressRequest {}));
+        Some(call.await.ok()?.ok()?.into_inner())
     }
 
     /// Forgets nodes that are not asked any more: one that was away is another process when it is back.
@@ -170,7 +287,25 @@ impl DataPlane for AdminClients {
             view.nodes.insert(id, answer.node.clone());
             view.cluster = newer(view.cluster.take(), answer.cluster.clone());
         }
+        view.progress = self.progress(targets, &view).await;
         view
+    }
+
+    async fn call(&mut self, addresses: &[String], call: Call) -> Result<(), Error> {
+        self.any(addresses, |client| dispatch(client, call.clone()))
+            .await
+    }
+
+    async fn ask_permit(
+        &mut self,
+        addresses: &[String],
+        request: AskPermitRequest,
+    ) -> Result<AskPermitReply, Error> {
+        self.any(addresses, |mut client| {
+            let request = request.clone();
+            async move { client.ask_permit(request).await }
+        })
+        .await
     }
 
     async fn bootstrap(&mut self, address: &str, request: BootstrapRequest) -> Result<(), Error> {
@@ -190,6 +325,46 @@ impl DataPlane for AdminClients {
             address: address.to_owned(),
             source: Box::new(status),
         })
+    }
+}
+
+async fn dispatch(
+    mut client: AdminClient<Channel>,
+    call: Call,
+) -> Result<tonic::Response<()>, tonic::Status> {
+    match call {
+        Call::Reserve(request) => client
+            .reserve_node(request)
+            .await
+            .map(|reply| reply.map(|_| ())),
+        Call::Describe(request) => client
+            .describe_node(request)
+            .await
+            .map(|reply| reply.map(|_| ())),
+        Call::ChangeRing(request) => client
+            .change_ring(request)
+            .await
+            .map(|reply| reply.map(|_| ())),
+        Call::Drain(request) => client
+            .drain_node(request)
+            .await
+            .map(|reply| reply.map(|_| ())),
+        Call::Remove(request) => client
+            .remove_node(request)
+            .await
+            .map(|reply| reply.map(|_| ())),
+        Call::Configure(request) => client
+            .configure(request)
+            .await
+            .map(|reply| reply.map(|_| ())),
+        Call::ReturnPermit(request) => client
+            .return_permit(request)
+            .await
+            .map(|reply| reply.map(|_| ())),
+        Call::RaiseVersion(request) => client
+            .raise_version(request)
+            .await
+            .map(|reply| reply.map(|_| ())),
     }
 }
 

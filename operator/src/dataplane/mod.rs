@@ -5,7 +5,12 @@ mod client;
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use kv_proto::admin::{BootstrapRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply};
+use kv_proto::admin::{
+    AskPermitReply, AskPermitRequest, BootstrapRequest, ChangeRingRequest, ConfigureRequest,
+    DescribeNodeRequest, DrainNodeRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
+    GetProgressReply, RaiseVersionRequest, RemoveNodeRequest, ReserveNodeRequest,
+    ReturnPermitRequest,
+};
 use kv_ring::NodeId;
 
 pub use client::{AdminClients, Error, TlsPaths};
@@ -28,6 +33,29 @@ pub struct ClusterView {
     pub nodes: BTreeMap<NodeId, NodeView>,
     /// The cluster's metadata, of the highest revision that any of them knows.
     pub cluster: Option<GetClusterReply>,
+    /// What is wanted and not yet so, where a node knows.
+    pub progress: Option<GetProgressReply>,
+}
+
+/// A call that the metadata leader carries out, whichever node takes it, and whose answer says no more than that it was.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// Reserves an id.
+    Reserve(ReserveNodeRequest),
+    /// Says where a node is.
+    Describe(DescribeNodeRequest),
+    /// Changes tokens.
+    ChangeRing(ChangeRingRequest),
+    /// Drains a node, or takes that back.
+    Drain(DrainNodeRequest),
+    /// Marks a node as removed.
+    Remove(RemoveNodeRequest),
+    /// Sets what holds for the whole cluster.
+    Configure(ConfigureRequest),
+    /// Gives the permit back.
+    ReturnPermit(ReturnPermitRequest),
+    /// Raises the cluster's version.
+    RaiseVersion(RaiseVersionRequest),
 }
 
 /// Whom to ask: addresses of admin services by node, and the cluster they must belong to.
@@ -50,4 +78,18 @@ pub trait DataPlane: Send {
         address: &str,
         request: BootstrapRequest,
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Calls one of these nodes, the next one if it can't be reached.
+    fn call(
+        &mut self,
+        addresses: &[String],
+        call: Call,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Asks for the permit to restart a node.
+    fn ask_permit(
+        &mut self,
+        addresses: &[String],
+        request: AskPermitRequest,
+    ) -> impl Future<Output = Result<AskPermitReply, Error>> + Send;
 }

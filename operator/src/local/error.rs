@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::crd::manifest::Mistake;
+use crate::dataplane;
 use crate::exit::Exit;
 use crate::platform::local;
 use crate::reconcile;
@@ -29,6 +30,31 @@ pub enum Error {
     NoFile {
         /// The file, as it was named.
         file: PathBuf,
+    },
+    /// The nodes refuse, or can't be asked.
+    #[error(transparent)]
+    DataPlane(#[from] dataplane::Error),
+    /// Nobody can be asked.
+    #[error("no node of the cluster in {} answers: start it with `kv-operator local -f FILE`", dir.display())]
+    NobodyAnswers {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There is no such node.
+    #[error("there is no node {name}: it is one of {}", nodes.join(", "))]
+    NoNode {
+        /// What was named.
+        name: String,
+        /// What there is.
+        nodes: Vec<String>,
+    },
+    /// A confirmation that names another cluster.
+    #[error("the cluster there has the id {found}, not {wanted}: confirm with its own id")]
+    OtherIdentity {
+        /// What was said.
+        wanted: String,
+        /// What there is.
+        found: String,
     },
     /// Signals can't be caught.
     #[error("can't catch signals")]
@@ -91,6 +117,8 @@ impl Error {
                 Exit::DataError
             }
             Self::NoFile { .. } => Exit::NoInput,
+            Self::DataPlane(_) | Self::NobodyAnswers { .. } => Exit::Unavailable,
+            Self::NoNode { .. } | Self::OtherIdentity { .. } => Exit::Usage,
             Self::Signals(_) => Exit::System,
             Self::NotConfirmed { .. } => Exit::Usage,
             Self::StillWorking { .. } => Exit::TemporaryFailure,

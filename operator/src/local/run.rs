@@ -18,7 +18,7 @@ use super::object::{Store, seconds};
 use super::shutdown::{self, GRACE};
 use super::terminal::Terminal;
 use super::watch::{Change, Watch};
-use super::{Error, status};
+use super::{Error, orders, status};
 use crate::crd::condition::{self, ConditionType, Reason};
 use crate::crd::manifest::{self, Mistake};
 use crate::crd::{AuthMode, KvCluster, KvClusterStatus};
@@ -28,9 +28,9 @@ use crate::platform::local::dir::{Dir, Lock};
 use crate::platform::local::launch::Programs;
 use crate::platform::local::ports::Preference;
 use crate::platform::local::{self, LocalPlatform, Options, identity, tls};
-use crate::reconcile;
 use crate::reconcile::apply::{Look, chain};
 use crate::reconcile::status::Refused;
+use crate::reconcile::{self, Outcome};
 
 /// How often the file is looked at; and the cluster, while it comes up.
 const TICK: Duration = Duration::from_millis(100);
@@ -246,22 +246,25 @@ impl Operator {
         let Some(object) = self.store.get().cloned() else {
             return Ok(());
         };
-        let now = seconds(Timestamp::now());
-        let result = reconcile::round(
-            &mut self.platform,
-            &mut self.dataplane,
-            &object,
-            self.refused.as_ref(),
-            now,
-        )
-        .await;
+        let request = reconcile::Request {
+            object: &object,
+            orders: &orders::read(&self.dir)?,
+            refused: self.refused.as_ref(),
+            now: seconds(Timestamp::now()),
+        };
+        let result = reconcile::round(&mut self.platform, &mut self.dataplane, &request).await;
         for event in self.platform.take_events() {
             self.terminal.event(&event);
         }
-        let status = result?;
+        let Outcome {
+            status,
+            moves,
+            is_busy,
+        } = result?;
         self.terminal.status(&self.told, &status, self.dir.root());
+        self.terminal.moves(&moves, status.plan.as_ref());
         let is_ready = condition::holds(&status.conditions, ConditionType::Ready);
-        self.not_ready_since = if is_ready {
+        self.not_ready_since = if is_ready && !is_busy {
             None
         } else {
             self.not_ready_since.or_else(|| Some(Instant::now()))
@@ -309,7 +312,7 @@ impl Operator {
     }
 }
 
-fn read(file: &Path) -> Result<String, Error> {
+pub(super) fn read(file: &Path) -> Result<String, Error> {
     std::fs::read_to_string(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::NoFile {
             file: file.to_owned(),
@@ -319,7 +322,7 @@ fn read(file: &Path) -> Result<String, Error> {
 }
 
 /// Reads the file, with what the local platform has no means for on top of the rules of the CRD.
-fn parse(file: &Path, text: &str, old: Option<&KvCluster>) -> Result<KvCluster, Error> {
+pub(super) fn parse(file: &Path, text: &str, old: Option<&KvCluster>) -> Result<KvCluster, Error> {
     let refused = |mistakes| Error::Mistakes {
         file: file.to_owned(),
         mistakes,

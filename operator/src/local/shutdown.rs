@@ -82,7 +82,8 @@ async fn stop(
     report: &mut impl FnMut(Progress),
 ) -> Result<(), Error> {
     report(Progress::Asked(name.to_owned()));
-    platform.signal(id, Signal::TERM)?;
+    // All end: there is no other node that clients could find while this one serves on.
+    platform.signal(id, Signal::INT)?;
     let deadline = Instant::now() + grace;
     let mut is_killed = false;
     loop {

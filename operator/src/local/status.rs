@@ -5,10 +5,10 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::Error;
 use super::object::{Store, seconds};
+use super::{Error, orders};
 use crate::crd::condition::{self, ConditionType};
-use crate::crd::{KvCluster, KvClusterStatus};
+use crate::crd::{KvCluster, KvClusterStatus, PlanStatus};
 use crate::dataplane::AdminClients;
 use crate::platform::local::dir::Dir;
 use crate::platform::local::{self, LocalPlatform, tls};
@@ -70,8 +70,13 @@ pub(super) async fn look(
 ) -> Result<KvClusterStatus, Error> {
     let mut platform = LocalPlatform::reader(dir.clone());
     let mut dataplane = AdminClients::patient(tls::operator_paths(dir));
-    let now = seconds(Timestamp::now());
-    Ok(reconcile::look(&mut platform, &mut dataplane, object, look, now).await?)
+    let request = reconcile::Request {
+        object,
+        orders: &orders::read(dir)?,
+        refused: None,
+        now: seconds(Timestamp::now()),
+    };
+    Ok(reconcile::look(&mut platform, &mut dataplane, &request, look).await?)
 }
 
 fn table(object: &KvCluster) -> String {
@@ -114,11 +119,15 @@ fn table(object: &KvCluster) -> String {
         ]
     }));
     text.push_str(&columns(&rows));
+    if let Some(plan) = &status.plan {
+        let _ = writeln!(text, "plan: {}", plan_line(plan));
+    }
     for type_ in [
         ConditionType::Ready,
         ConditionType::Progressing,
         ConditionType::Degraded,
         ConditionType::DataLost,
+        ConditionType::HotKey,
     ] {
         if let Some(condition) = condition::find(&status.conditions, type_) {
             let colon = if condition.message.is_empty() {
@@ -136,7 +145,33 @@ fn table(object: &KvCluster) -> String {
     text
 }
 
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+/// A plan in one line.
+pub(super) fn plan_line(plan: &PlanStatus) -> String {
+    let mut line = plan.step.clone();
+    let moved = plan.bytes_done + plan.bytes_left;
+    if moved > 0 {
+        let (done, all, rate) = (
+            size(plan.bytes_done),
+            size(moved),
+            size(plan.bytes_per_second),
+        );
+        let _ = write!(line, "; {done} of {all} moved, {rate}/s");
+    }
+    if let Some(eta) = plan.eta_seconds {
+        let _ = write!(line, ", {eta} s left");
+    }
+    if let Some(waiting) = &plan.waiting_for {
+        let _ = write!(line, "; waits: {waiting}");
+    }
+    line
+}
+
+/// A number of bytes for people.
+pub(super) fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         rows.iter()
             .map(|row| row[column].chars().count())

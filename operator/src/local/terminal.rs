@@ -1,20 +1,29 @@
 //! What a person sees: lines as things happen, and in a terminal a spinner below them that says what is waited for.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use kv_proto::admin::Move;
 
 use super::shutdown::Progress;
+use super::status;
 use crate::crd::condition::{self, ConditionType};
-use crate::crd::{KvClusterStatus, NodeState};
+use crate::crd::{KvClusterStatus, NodeState, PlanStatus};
 use crate::platform::local::Event;
+
+/// How many bars are shown at a time.
+const BARS_MAX: usize = 8;
 
 /// Where lines go.
 #[derive(Debug)]
 pub struct Terminal {
     spinner: Option<ProgressBar>,
+    all: MultiProgress,
+    bars: BTreeMap<u64, ProgressBar>,
+    step: Option<(String, Option<String>)>,
     since: Instant,
     is_ready: bool,
 }
@@ -23,8 +32,9 @@ impl Terminal {
     /// A terminal on standard error; time counts from now.
     #[must_use]
     pub fn new() -> Self {
+        let all = MultiProgress::new();
         let spinner = stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner();
+            let bar = all.add(ProgressBar::new_spinner());
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
                 bar.set_style(style);
             }
@@ -33,6 +43,9 @@ impl Terminal {
         });
         Self {
             spinner,
+            all,
+            bars: BTreeMap::new(),
+            step: None,
             since: Instant::now(),
             is_ready: false,
         }
@@ -41,7 +54,7 @@ impl Terminal {
     /// A line.
     pub fn say(&self, line: &str) {
         match &self.spinner {
-            Some(spinner) => spinner.suspend(|| print(line)),
+            Some(_) => self.all.suspend(|| print(line)),
             None => print(line),
         }
     }
@@ -78,6 +91,16 @@ impl Terminal {
                     span(*again_in)
                 ));
             }
+            Event::PutAside { name, to } => {
+                self.say(&format!(
+                    "{name} has left; what it kept lies in {}",
+                    to.display()
+                ));
+            }
+            Event::Deleted { name } => {
+                self.say(&format!("{name} has left; what it kept is deleted"))
+            }
+            Event::Stopped { name } => self.say(&format!("{name} stopped")),
             Event::CannotStart {
                 name,
                 why,
@@ -104,11 +127,14 @@ impl Terminal {
             }
             match node.state {
                 NodeState::Up => self.say(&format!("{} joined", node.name)),
+                NodeState::Draining => self.say(&format!("{} gives its data away", node.name)),
+                NodeState::Removed => self.say(&format!("{} is removed", node.name)),
                 NodeState::Unresponsive => self.say(&format!(
                     "{} does not answer, though its process runs",
                     node.name
                 )),
-                NodeState::Starting
+                NodeState::Joining
+                | NodeState::Starting
                 | NodeState::Stopping
                 | NodeState::Down
                 | NodeState::Unknown => {}
@@ -150,6 +176,48 @@ impl Terminal {
         );
     }
 
+    /// A bar a move, the first few of them; lines of a plan as it goes on.
+    pub fn moves(&mut self, moves: &[Move], plan: Option<&PlanStatus>) {
+        let line = plan.map(status::plan_line);
+        let step = plan.map(|plan| (plan.step.clone(), plan.waiting_for.clone()));
+        if step != self.step {
+            if let Some(line) = &line {
+                self.say(line);
+            } else if self.step.is_some() {
+                self.say("done: all is where it should be");
+            }
+            self.step = step;
+        }
+        if self.spinner.is_none() {
+            return;
+        }
+        let shown: Vec<&Move> = moves.iter().take(BARS_MAX).collect();
+        self.bars.retain(|group, bar| {
+            let is_there = shown.iter().any(|it| it.group == *group);
+            if !is_there {
+                bar.finish_and_clear();
+            }
+            is_there
+        });
+        for it in shown {
+            let bar = self
+                .bars
+                .entry(it.group)
+                .or_insert_with(|| self.all.add(new_bar()));
+            bar.set_length(it.bytes.max(it.bytes_done));
+            bar.set_position(it.bytes_done);
+            let from = if it.from == 0 {
+                "new".to_owned()
+            } else {
+                it.from.to_string()
+            };
+            bar.set_message(format!(
+                "{} {} {from} -> {} {}",
+                it.table, it.group, it.to, it.step
+            ));
+        }
+    }
+
     /// A step of the shutdown.
     pub fn shutdown(&self, progress: &Progress) {
         self.wait_for(None);
@@ -158,6 +226,9 @@ impl Terminal {
 
     /// Leaves the terminal as it was.
     pub fn close(&self) {
+        for bar in self.bars.values() {
+            bar.finish_and_clear();
+        }
         if let Some(spinner) = &self.spinner {
             spinner.finish_and_clear();
         }
@@ -168,6 +239,16 @@ impl Default for Terminal {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn new_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:30} {binary_bytes:>10}/{binary_total_bytes:10} {msg}")
+    {
+        bar.set_style(style);
+    }
+    bar
 }
 
 /// A terminal that is gone must not end an operator that is about to stop its nodes.

@@ -1,47 +1,69 @@
 //! What to do next: pure functions from (what is wanted, what is there) to steps.
 //!
 //! ```text
-//! no identity ──► KeepIdentity ──► Prepare ──► Start … ──► all nodes answer ──► MarkFormed ──► Bootstrap ──► joined
-//!                     │                          ▲
-//!                     └── kept before anything   └── again and again, whenever a process is absent
-//!                         else exists
+//! birth:  no identity ──► KeepIdentity ──► Prepare ──► Start … ──► all nodes answer ──► MarkFormed ──► Bootstrap ──► joined
+//!
+//! life:   Configure
+//!         Reserve ──► Prepare ──► Describe ──► Start ──► ChangeRing ──► (the data plane moves)                    come
+//!         (places taken) ──► Drain ──► ChangeRing ──► (the data plane moves) ──► Remove ──► Stop ──► Forget       go
+//!         Restart with a permit ──► Start ──► ReturnPermit                                                       roll
 //! ```
 //!
-//! Level-triggered: only what was observed counts, so that whoever dies between two steps goes on where it stopped.
+//! Level-triggered: only what was observed counts, so that whoever dies between two steps goes on where it stopped, and a spec that
+//! changes half-way turns the plan round from what is there.
 //!
-//! Invariant: `Bootstrap` is planned only when an identity is kept, is marked as formed before the call (in the same plan, in
-//! this order), and every node has just said that it knows of no cluster. A node whose disk is empty is never started once the cluster is formed: it
-//! has forgotten its votes.
+//! Invariants: `Bootstrap` is planned only when an identity is kept, is marked as formed before the call (in the same plan, in
+//! this order), and every node has just said that it knows of no cluster. A node whose disk is empty is never started once it has registered: it
+//! has forgotten its votes. No process is stopped for good before the metadata say that its node is removed.
 
+pub mod birth;
+mod life;
+pub mod orders;
+pub mod preview;
+mod restart;
+pub mod roster;
 pub mod seats;
 pub mod tokens;
 
-use std::collections::BTreeMap;
-
+use kv_proto::admin::Settings;
 use kv_ring::NodeId;
 
 use crate::dataplane::ClusterView;
-use crate::platform::{Disk, Inventory, Presence};
+use crate::platform::{Disk, Inventory, NodeObject, Presence};
 use crate::reconcile::Cluster;
+use orders::Orders;
 use seats::Seat;
+use tokens::RingChange;
 
 /// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Keep the cluster's identity outside of the nodes, for ever.
     KeepIdentity {
         /// The id chosen for it.
         cluster_id: String,
     },
+    /// Put aside what is left of a lost cluster and keep a new identity in its place.
+    Renew {
+        /// The identity that is given up.
+        old_id: String,
+        /// The new one.
+        cluster_id: String,
+    },
     /// Make what the nodes need to start: addresses, certificates, configuration, disks.
     Prepare {
         /// The cluster that they belong to.
         cluster_id: String,
-        /// All nodes of the cluster.
+        /// The nodes.
         seats: Vec<Seat>,
     },
-    /// Start a node's process.
-    Start(NodeId),
+    /// Start a node's process, and note what it was started with.
+    Start {
+        /// The node.
+        id: NodeId,
+        /// Its group's revision.
+        revision: String,
+    },
     /// Note that from now on nodes may hold data under the identity.
     MarkFormed,
     /// Make the cluster, by the one call on this node.
@@ -49,6 +71,58 @@ pub enum Step {
         /// The node with the lowest id.
         on: NodeId,
     },
+    /// Set what holds for the whole cluster.
+    Configure(Settings),
+    /// Reserve a node id under this name.
+    Reserve {
+        /// Name of the object to come.
+        name: String,
+    },
+    /// Tell the metadata where a node is.
+    Describe {
+        /// The node.
+        id: NodeId,
+        /// What it bears.
+        weight: u32,
+    },
+    /// Change tokens.
+    ChangeRing(RingChange),
+    /// Drain a node, or take that back.
+    Drain {
+        /// The node.
+        id: NodeId,
+        /// Take it back.
+        undo: bool,
+        /// It is gone for good.
+        lost: bool,
+    },
+    /// Mark an empty node as removed.
+    Remove(NodeId),
+    /// End the process of a removed node.
+    Stop(NodeId),
+    /// Put aside or delete what is left of a removed node.
+    Forget {
+        /// The node.
+        id: NodeId,
+        /// Delete it.
+        deletes_disk: bool,
+    },
+    /// Ask for the permit, and if it is given end the process, to be started again.
+    Restart {
+        /// The node.
+        id: NodeId,
+        /// As which it runs now.
+        incarnation: u64,
+    },
+    /// Give the permit back.
+    ReturnPermit {
+        /// Who had it.
+        id: NodeId,
+        /// As which.
+        incarnation: u64,
+    },
+    /// Use the formats of this version.
+    RaiseVersion(u32),
 }
 
 /// Why nothing may be done.
@@ -63,8 +137,25 @@ pub enum Blocked {
     IdentityMissing,
 }
 
+/// What is being done, the most telling first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Activity {
+    /// Nodes that are gone, or that a person wants away, are replaced.
+    Replacing,
+    /// Nodes come or go.
+    Scaling,
+    /// Nodes are restarted.
+    Restarting,
+    /// Settings or weights are brought to the nodes.
+    Configuring,
+    /// A newer version soaks.
+    Upgrading,
+    /// Replicas are on their way.
+    Rebalancing,
+}
+
 /// What to do now, and what stands in the way.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// In order.
     pub steps: Vec<Step>,
@@ -72,98 +163,101 @@ pub struct Plan {
     pub blocked: Option<Blocked>,
     /// Nodes that are not started, since their disks are empty though the cluster counts on them.
     pub identity_lost: Vec<NodeId>,
+    /// Nodes that are gone for good.
+    pub lost: Vec<NodeId>,
+    /// What is being done.
+    pub activity: Option<Activity>,
+    /// Names of nodes that come.
+    pub joining: Vec<String>,
+    /// Names of nodes that go.
+    pub leaving: Vec<String>,
+    /// What a step that can't be taken waits for.
+    pub waiting: Vec<String>,
+    /// A version that all nodes can write and that is not used yet.
+    pub newer_version: Option<u32>,
 }
 
-/// Plans the next steps. `fresh_id` becomes the cluster's id if it has none yet.
+/// All that a plan is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// What is wanted.
+    pub cluster: &'a Cluster,
+    /// What the platform has.
+    pub inventory: &'a Inventory,
+    /// What the nodes say.
+    pub view: &'a ClusterView,
+    /// What a person ordered.
+    pub orders: &'a Orders,
+    /// Unix time in ms.
+    pub now_ms: u64,
+    /// Becomes the cluster's id if it has none yet.
+    pub fresh_id: &'a str,
+    /// A version that all nodes can write, and the Unix time in ms since when.
+    pub soaking: Option<(u32, u64)>,
+}
+
+/// Plans the next steps.
 #[must_use]
-pub fn plan(cluster: &Cluster, inventory: &Inventory, view: &ClusterView, fresh_id: &str) -> Plan {
-    let seats = seats::seats(cluster);
-    let has_data = |id: NodeId| {
-        inventory
-            .nodes
-            .get(&id)
-            .is_some_and(|node| node.disk == Disk::Used)
-    };
-    let any_data = inventory.nodes.keys().any(|&id| has_data(id));
-    let mut steps = Vec::new();
-    let (cluster_id, is_formed) = match &inventory.identity {
-        Some(identity) => (identity.cluster_id.clone(), identity.is_formed),
-        None if any_data => {
+pub fn plan(world: &World<'_>) -> Plan {
+    let World {
+        inventory,
+        view,
+        orders,
+        fresh_id,
+        ..
+    } = *world;
+    let any_data = inventory.nodes.values().any(|node| node.disk == Disk::Used);
+    let Some(identity) = &inventory.identity else {
+        if any_data {
             return Plan {
                 blocked: Some(Blocked::IdentityMissing),
                 ..Plan::default()
             };
         }
-        None => {
-            steps.push(Step::KeepIdentity {
+        let mut plan = Plan::default();
+        plan.steps.push(Step::KeepIdentity {
+            cluster_id: fresh_id.to_owned(),
+        });
+        birth::birth(world, fresh_id, false, &mut plan);
+        return plan;
+    };
+    let cluster_id = identity.cluster_id.clone();
+    let may_have_data =
+        |node: &NodeObject| node.disk != Disk::Empty || node.presence != Presence::Absent;
+    if identity.is_formed && !inventory.nodes.values().any(may_have_data) {
+        if orders.give_up.as_ref() == Some(&cluster_id) && fresh_id != cluster_id {
+            let renew = Step::Renew {
+                old_id: cluster_id,
                 cluster_id: fresh_id.to_owned(),
-            });
-            (fresh_id.to_owned(), false)
+            };
+            return Plan {
+                steps: vec![renew],
+                ..Plan::default()
+            };
         }
-    };
-    let may_have_data = |node: &crate::platform::NodeObject| {
-        node.disk != Disk::Empty || node.presence != Presence::Absent
-    };
-    if is_formed && !inventory.nodes.values().any(may_have_data) {
         return Plan {
             blocked: Some(Blocked::DataLost { cluster_id }),
             ..Plan::default()
         };
     }
-    if seats
-        .iter()
-        .any(|seat| !inventory.nodes.contains_key(&seat.id))
+    let mut plan = Plan::default();
+    // An answer that is late is good enough to show, never to act on.
+    let is_news = view.nodes.values().any(|node| !node.is_late);
+    match view
+        .cluster
+        .as_ref()
+        .filter(|known| is_news && !known.nodes.is_empty())
     {
-        steps.push(Step::Prepare {
-            cluster_id,
-            seats: seats.clone(),
-        });
-    }
-    let mut identity_lost = Vec::new();
-    for seat in &seats {
-        let node = inventory.nodes.get(&seat.id);
-        if node.is_some_and(|node| node.presence != Presence::Absent) {
-            continue;
+        Some(known) => life::life(world, known, &mut plan),
+        None if identity.is_formed
+            && inventory.nodes.values().any(|node| node.disk == Disk::Used) =>
+        {
+            birth::start_all(world, &mut plan);
+            birth::bootstrap(world, true, &mut plan);
         }
-        if is_formed && node.is_none_or(|node| node.disk == Disk::Empty) {
-            identity_lost.push(seat.id);
-        } else if node.is_none_or(|node| node.disk != Disk::Unknown) {
-            steps.push(Step::Start(seat.id));
-        }
+        None => birth::birth(world, &cluster_id, identity.is_formed, &mut plan),
     }
-    steps.extend(bootstrap(&seats, is_formed, view));
-    Plan {
-        steps,
-        blocked: None,
-        identity_lost,
-    }
-}
-
-/// The steps that make a cluster of nodes that all run and know of none.
-fn bootstrap(seats: &[Seat], is_formed: bool, view: &ClusterView) -> Vec<Step> {
-    let is_fresh = |seat: &Seat| {
-        let node = view.nodes.get(&seat.id);
-        node.is_some_and(|node| {
-            !node.is_late && !node.identity.joined && !node.identity.bootstrapped
-        })
-    };
-    let lowest = seats.iter().map(|seat| seat.id).min();
-    match lowest {
-        Some(on) if seats.iter().all(is_fresh) => {
-            let mark = (!is_formed).then_some(Step::MarkFormed);
-            mark.into_iter().chain([Step::Bootstrap { on }]).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Nodes by id, as the wanted seats name them.
-#[must_use]
-pub fn names(seats: &[Seat]) -> BTreeMap<NodeId, &str> {
-    seats
-        .iter()
-        .map(|seat| (seat.id, seat.name.as_str()))
-        .collect()
+    plan
 }
 
 #[cfg(test)]

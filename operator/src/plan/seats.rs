@@ -1,8 +1,12 @@
-//! Which nodes a cluster has: ids 1 to `nodes`, dealt to the zones in turn.
+//! Which nodes a new cluster has, and what a seat is.
 
 use kv_ring::NodeId;
 
+use super::roster::{self, Roster};
 use crate::reconcile::Cluster;
+
+/// The weight of a node whose group says none.
+pub const WEIGHT_DEFAULT: u32 = 1;
 
 /// A node that should be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,18 +17,27 @@ pub struct Seat {
     pub name: String,
     /// Its zone.
     pub zone: String,
+    /// Name of its group.
+    pub group: String,
 }
 
-/// The seats by id.
+/// The seats of a new cluster: ids 1 to `nodes`.
 #[must_use]
 pub fn seats(cluster: &Cluster) -> Vec<Seat> {
-    let zones = cluster.zones.iter().cycle();
-    (1..=u64::from(cluster.nodes))
-        .zip(zones)
-        .map(|(id, zone)| Seat {
+    let Roster { join, .. } = roster::roster(cluster, &[]);
+    (1..)
+        .zip(join)
+        .map(|(id, place)| Seat {
             id: NodeId(id),
-            name: format!("{}-{id}", cluster.name),
-            zone: zone.clone(),
+            name: name(cluster, id),
+            zone: place.zone,
+            group: place.group,
         })
         .collect()
+}
+
+/// The name of the object that runs a node.
+#[must_use]
+pub fn name(cluster: &Cluster, id: u64) -> String {
+    format!("{}-{id}", cluster.name)
 }

@@ -68,6 +68,10 @@ pub struct NodeObject {
     pub name: String,
     /// Its zone.
     pub zone: String,
+    /// Name of its group.
+    pub group: String,
+    /// What its process was last started with; none if nobody noted it.
+    pub started_revision: Option<String>,
     /// The machine that it runs on.
     pub host: String,
     /// Where it listens.
@@ -112,11 +116,34 @@ pub enum Action {
     Prepare {
         /// The cluster that they belong to.
         cluster_id: String,
-        /// All nodes of the cluster.
+        /// The nodes.
         seats: Vec<Seat>,
     },
+    /// Put aside what is left of a lost cluster and keep a new identity in its place. Done half it can be done again.
+    Renew {
+        /// The identity that is given up.
+        old_id: String,
+        /// The new one.
+        cluster_id: String,
+    },
     /// Start a node's process unless it is too early to try again.
-    Start(NodeId),
+    Start {
+        /// The node.
+        id: NodeId,
+        /// Noted with it, to be found as [`NodeObject::started_revision`].
+        revision: String,
+        /// For how many seconds it serves on when it is told to stop.
+        drain_seconds: u32,
+    },
+    /// Tell a node's process to end in order; by force if it does not in time.
+    Stop(NodeId),
+    /// Put aside what is left of a node that is gone, or delete it.
+    Forget {
+        /// The node.
+        id: NodeId,
+        /// Delete it.
+        deletes_disk: bool,
+    },
     /// Set [`ClusterIdentity::is_formed`], on stable storage before this returns.
     MarkFormed,
 }

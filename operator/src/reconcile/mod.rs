@@ -13,15 +13,18 @@ pub mod apply;
 pub mod build;
 pub mod observe;
 pub mod plan;
+pub mod progress;
 pub mod status;
 pub mod validate;
 
 use jiff::Timestamp;
+use kv_proto::admin::Move;
 
 use crate::crd::{KvCluster, KvClusterStatus};
 use crate::dataplane::DataPlane;
+use crate::plan::orders::Orders;
 use crate::platform::Platform;
-pub use validate::Cluster;
+pub use validate::{Cluster, Group};
 
 /// Why a round could not even look.
 #[derive(Debug, thiserror::Error)]
@@ -34,32 +37,40 @@ pub enum Error<P: std::error::Error + 'static> {
     Validate(#[from] validate::Error),
 }
 
-/// One round for `object`; the answer is its new status.
+/// What a round, or a look, is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The object, with the status before.
+    pub object: &'a KvCluster,
+    /// What a person ordered beside the spec.
+    pub orders: &'a Orders,
+    /// A newer spec that was not taken.
+    pub refused: Option<&'a status::Refused>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What came of a round.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The new status.
+    pub status: KvClusterStatus,
+    /// Moves under way, for a terminal.
+    pub moves: Vec<Move>,
+    /// Whether a step was taken, or waits to be.
+    pub is_busy: bool,
+}
+
+/// One round.
 ///
 /// # Errors
 /// Only what keeps it from looking. What a step ran into is part of the status.
 pub async fn round<P: Platform, D: DataPlane>(
     platform: &mut P,
     dataplane: &mut D,
-    object: &KvCluster,
-    refused: Option<&status::Refused>,
-    now: Timestamp,
-) -> Result<KvClusterStatus, Error<P::Error>> {
-    let observed = observe::observe(platform, dataplane)
-        .await
-        .map_err(Error::Observe)?;
-    let cluster = validate::validate(object)?;
-    let plan = plan::plan(&cluster, &observed);
-    let built = build::build(&cluster, &observed, &plan);
-    let applied = apply::apply(platform, dataplane, built).await;
-    Ok(status::status(&status::Inputs {
-        object,
-        observed: &observed,
-        plan: &plan,
-        applied: &applied,
-        refused,
-        now,
-    }))
+    request: &Request<'_>,
+) -> Result<Outcome, Error<P::Error>> {
+    run(platform, dataplane, request, None).await
 }
 
 /// What is the case, without doing anything about it.
@@ -69,23 +80,53 @@ pub async fn round<P: Platform, D: DataPlane>(
 pub async fn look<P: Platform, D: DataPlane>(
     platform: &mut P,
     dataplane: &mut D,
-    object: &KvCluster,
+    request: &Request<'_>,
     look: apply::Look,
-    now: Timestamp,
 ) -> Result<KvClusterStatus, Error<P::Error>> {
+    Ok(run(platform, dataplane, request, Some(look)).await?.status)
+}
+
+async fn run<P: Platform, D: DataPlane>(
+    platform: &mut P,
+    dataplane: &mut D,
+    request: &Request<'_>,
+    look: Option<apply::Look>,
+) -> Result<Outcome, Error<P::Error>> {
+    let Request {
+        object,
+        orders,
+        refused,
+        now,
+    } = *request;
     let observed = observe::observe(platform, dataplane)
         .await
         .map_err(Error::Observe)?;
     let cluster = validate::validate(object)?;
-    let plan = plan::plan(&cluster, &observed);
-    let applied = apply::Applied::nothing(look);
-    let inputs = status::Inputs {
-        object,
-        observed: &observed,
-        plan: &plan,
-        applied: &applied,
-        refused: None,
-        now,
+    let plan = plan::plan(&cluster, &observed, orders, object.status.as_ref(), now);
+    let applied = match look {
+        Some(look) => apply::Applied::nothing(look),
+        None => {
+            apply::apply(
+                platform,
+                dataplane,
+                build::build(&cluster, &observed, &plan),
+            )
+            .await
+        }
     };
-    Ok(status::status(&inputs))
+    let progress = observed.view().progress.as_ref();
+    Ok(Outcome {
+        moves: progress
+            .map(|progress| progress.moves.clone())
+            .unwrap_or_default(),
+        is_busy: !plan.get().steps.is_empty() || plan.get().activity.is_some(),
+        status: status::status(&status::Inputs {
+            object,
+            observed: &observed,
+            plan: &plan,
+            applied: &applied,
+            refused,
+            now,
+        }),
+    })
 }

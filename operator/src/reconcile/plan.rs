@@ -1,10 +1,13 @@
 //! Third stage: the pure planner on what was observed.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::observe::Observed;
 use super::validate::Cluster;
+use crate::crd::KvClusterStatus;
 use crate::plan as pure;
+use crate::plan::orders::Orders;
 
 /// A plan for what was observed.
 #[derive(Clone, Debug)]
@@ -20,12 +23,23 @@ impl Plan {
 
 /// Plans the next steps.
 #[must_use]
-pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
+pub fn plan(
+    cluster: &Cluster,
+    observed: &Observed,
+    orders: &Orders,
+    before: Option<&KvClusterStatus>,
+    now: Timestamp,
+) -> Plan {
     let fresh_id = Uuid::new_v4().to_string();
-    Plan(pure::plan(
+    let ms = |time: Timestamp| u64::try_from(time.as_millisecond()).unwrap_or(0);
+    let upgrade = before.and_then(|status| status.upgrade.as_ref());
+    Plan(pure::plan(&pure::World {
         cluster,
-        observed.inventory(),
-        observed.view(),
-        &fresh_id,
-    ))
+        inventory: observed.inventory(),
+        view: observed.view(),
+        orders,
+        now_ms: ms(now),
+        fresh_id: &fresh_id,
+        soaking: upgrade.map(|upgrade| (upgrade.version, ms(upgrade.since.0))),
+    }))
 }

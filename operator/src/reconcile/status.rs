@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kv_proto::admin::Node;
 use kv_ring::NodeId;
 
 use super::apply::{Applied, Look};
 use super::observe::Observed;
 use super::plan::Plan;
+use super::progress;
 use crate::crd::condition::{self, ConditionType, Reason, Verdict};
 use crate::crd::{Endpoint, KvCluster, KvClusterStatus, NodeState, NodeStatus, STATUS_NODES_MAX};
 use crate::dataplane::NodeView;
-use crate::plan::Blocked;
+use crate::plan::{Activity, Blocked};
 use crate::platform::{NodeObject, Presence};
 
 /// A newer spec that was not taken.
@@ -41,14 +43,31 @@ pub struct Inputs<'a> {
     pub now: Timestamp,
 }
 
+impl Inputs<'_> {
+    /// Whether data lies on a node, as far as is known.
+    fn bears(&self, id: u64) -> bool {
+        let known = self.observed.view().cluster.as_ref();
+        let member = known.and_then(|known| known.nodes.iter().find(|node| node.id == id));
+        match (known, member) {
+            (Some(_), Some(member)) => {
+                (!member.tokens.is_empty() || member.replicas > 0)
+                    && member.state != "Removed"
+                    && !member.lost
+            }
+            (Some(_), None) => false,
+            (None, _) => true,
+        }
+    }
+}
+
 /// Makes the status.
 #[must_use]
 pub fn status(inputs: &Inputs<'_>) -> KvClusterStatus {
     let Inputs {
         object,
         observed,
-        plan: _,
-        applied: _,
+        plan,
+        applied,
         refused: _,
         now,
     } = inputs;
@@ -61,9 +80,11 @@ pub fn status(inputs: &Inputs<'_>) -> KvClusterStatus {
         .map(|node| node_status(node, observed, &before))
         .collect();
     let count = |state| all.iter().filter(|node| node.state == state).count();
+    let shown = |node: &&NodeStatus| node.state != NodeState::Removed;
     let facts = Facts {
         wanted: usize::try_from(object.spec.nodes).unwrap_or(0),
         up: count(NodeState::Up),
+        serving: count(NodeState::Up) + count(NodeState::Joining) + count(NodeState::Draining),
         nodes: &all,
     };
     let conditions = verdicts(inputs, &facts, &before.conditions)
@@ -86,8 +107,10 @@ pub fn status(inputs: &Inputs<'_>) -> KvClusterStatus {
             .as_ref()
             .map(|cluster| cluster.cluster_version)
             .or(before.cluster_version),
-        replicas: i32::try_from(all.len()).unwrap_or(i32::MAX),
-        nodes_up: i32::try_from(facts.up).unwrap_or(i32::MAX),
+        replicas: i32::try_from(all.iter().filter(shown).count()).unwrap_or(i32::MAX),
+        nodes_up: i32::try_from(facts.serving).unwrap_or(i32::MAX),
+        plan: progress::plan(plan.get(), applied, view),
+        upgrade: progress::upgrade(plan.get().newer_version, before.upgrade.as_ref(), *now),
         endpoints,
         conditions,
         nodes: { all }.into_iter().take(STATUS_NODES_MAX).collect(),
@@ -103,14 +126,13 @@ fn node_status(node: &NodeObject, observed: &Observed, before: &KvClusterStatus)
         .cluster
         .iter()
         .flat_map(|cluster| &cluster.nodes);
-    let share = { members }
-        .find(|member| member.id == node.id.0)
-        .map(|member| round(member.share));
+    let member = { members }.find(|member| member.id == node.id.0);
+    let share = member.map(|member| round(member.share));
     NodeStatus {
         name: node.name.clone(),
         id: node.id.0,
         zone: node.zone.clone(),
-        state: state(node, answer, before),
+        state: in_the_cluster(state(node, answer, before), member),
         endpoint: (!node.addresses.dynamo.is_empty())
             .then(|| format!("http://{}", node.addresses.dynamo)),
         share: share.or(before.map(|before| before.share)).unwrap_or(0.0),
@@ -132,7 +154,13 @@ fn state(node: &NodeObject, answer: Option<&NodeView>, before: Option<&NodeStatu
         Presence::Running => {
             let was_up = before.is_some_and(|before| {
                 before.pid == node.pid
-                    && matches!(before.state, NodeState::Up | NodeState::Unresponsive)
+                    && matches!(
+                        before.state,
+                        NodeState::Up
+                            | NodeState::Joining
+                            | NodeState::Draining
+                            | NodeState::Unresponsive
+                    )
             });
             let is_ready =
                 answer.map(|answer| answer.status.as_ref().is_some_and(|status| status.ready));
@@ -142,6 +170,16 @@ fn state(node: &NodeObject, answer: Option<&NodeView>, before: Option<&NodeStatu
                 _ => NodeState::Starting,
             }
         }
+    }
+}
+
+/// What the metadata say of a node that serves.
+fn in_the_cluster(state: NodeState, member: Option<&Node>) -> NodeState {
+    match member {
+        Some(member) if member.state == "Removed" => NodeState::Removed,
+        Some(member) if state == NodeState::Up && member.state == "Draining" => NodeState::Draining,
+        Some(member) if state == NodeState::Up && member.tokens.is_empty() => NodeState::Joining,
+        _ => state,
     }
 }
 
@@ -171,7 +209,10 @@ fn round(share: f64) -> f64 {
 
 struct Facts<'a> {
     wanted: usize,
+    /// Nodes that bear data and serve.
     up: usize,
+    /// Nodes that serve.
+    serving: usize,
     nodes: &'a [NodeStatus],
 }
 
@@ -196,12 +237,18 @@ fn verdicts(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Vec
             Reason::EveryDiskEmpty,
             format!(
                 "the identity of cluster {cluster_id} is kept, but every disk is empty; nothing is started. Put the disks back, \
-                 or delete the cluster and make a new one"
+                 or confirm with `kv-operator local give-up --cluster-id {cluster_id}` that they are lost"
             ),
         ),
         _ => Verdict::no(ConditionType::DataLost, Reason::DataPresent, ""),
     };
-    vec![ready, progressing, degraded, lost]
+    vec![
+        ready,
+        progressing,
+        degraded,
+        lost,
+        progress::hot_key(inputs.observed.view()),
+    ]
 }
 
 fn ready(inputs: &Inputs<'_>, facts: &Facts<'_>) -> Verdict {
@@ -234,11 +281,22 @@ fn ready(inputs: &Inputs<'_>, facts: &Facts<'_>) -> Verdict {
             "the cluster is not made yet",
         );
     }
-    if facts.up < facts.wanted || facts.up < facts.nodes.len() {
+    // Who comes bears nothing yet, and who has left nothing more: the cluster is as ready without them.
+    let is_needed = |node: &&NodeStatus| match node.state {
+        NodeState::Joining | NodeState::Draining | NodeState::Removed => false,
+        _ => inputs.bears(node.id),
+    };
+    let needed = facts.nodes.iter().filter(is_needed).count();
+    let made = view
+        .cluster
+        .as_ref()
+        .is_some_and(|known| !known.nodes.is_empty());
+    if facts.up < needed || facts.up == 0 || (!made && facts.up < facts.wanted) {
+        let of = if made { needed } else { facts.wanted };
         return Verdict::no(
             Ready,
             Reason::NodesNotUp,
-            format!("{} of {} nodes are up", facts.up, facts.wanted),
+            format!("{} of {of} nodes are up", facts.up),
         );
     }
     if leaderless > 0
@@ -257,7 +315,10 @@ fn ready(inputs: &Inputs<'_>, facts: &Facts<'_>) -> Verdict {
     Verdict::yes(
         Ready,
         Reason::Serving,
-        format!("{} nodes are up and every partition has a leader", facts.up),
+        format!(
+            "{} nodes are up and every partition has a leader",
+            facts.serving
+        ),
     )
 }
 
@@ -294,10 +355,51 @@ fn progressing(inputs: &Inputs<'_>, ready: &Verdict, before: &[Condition]) -> Ve
         before.observed_generation == Some(generation)
             && before.reason == Reason::UpToDate.to_string()
     });
+    if let Some(activity) = inputs.plan.get().activity {
+        return active(inputs, activity);
+    }
+    let is_made = condition::find(before, Progressing)
+        .is_some_and(|before| before.reason != Reason::Creating.to_string());
     if was_done || ready.holds {
         return done;
     }
+    if is_made {
+        // The spec says nothing new; what is wrong is told by the other conditions.
+        return keep(before, Progressing, &[Reason::UpToDate]).unwrap_or(done);
+    }
     Verdict::yes(Progressing, Reason::Creating, &ready.message)
+}
+
+/// What is being done, or what it waits for.
+fn active(inputs: &Inputs<'_>, activity: Activity) -> Verdict {
+    let plan = inputs.plan.get();
+    let waiting = plan.waiting.iter().chain(inputs.applied.waiting());
+    let waiting: Vec<&str> = waiting.map(String::as_str).collect();
+    if plan.steps.is_empty() || !inputs.applied.waiting().is_empty() {
+        let is_moving = inputs
+            .observed
+            .view()
+            .cluster
+            .as_ref()
+            .is_some_and(|known| known.moves_left > 0);
+        if !waiting.is_empty() && !is_moving {
+            return Verdict::yes(
+                ConditionType::Progressing,
+                Reason::Waiting,
+                waiting.join("; "),
+            );
+        }
+    }
+    let reason = match activity {
+        Activity::Replacing => Reason::Replacing,
+        Activity::Scaling => Reason::Scaling,
+        Activity::Restarting => Reason::Restarting,
+        Activity::Configuring => Reason::Configuring,
+        Activity::Upgrading => Reason::Upgrading,
+        Activity::Rebalancing => Reason::Rebalancing,
+    };
+    let step = progress::step(plan, inputs.observed.view());
+    Verdict::yes(ConditionType::Progressing, reason, step)
 }
 
 fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Verdict {
@@ -322,7 +424,7 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Ver
             .collect();
         let message = format!(
             "the disk of {} is empty, though the cluster counts on what it held; it is not started, since it would forget its \
-             votes. Put the disk back",
+             votes. Put the disk back, or have it replaced",
             lost.join(", ")
         );
         return Verdict::yes(Degraded, Reason::IdentityLost, message);
@@ -341,6 +443,10 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Ver
         }
     }
     if let Some(verdict) = down_at_a_look(inputs, facts, before) {
+        return verdict;
+    }
+    if let Some(verdict) = progress::weakness(plan.get(), observed.view(), |id| name_of(nodes, id))
+    {
         return verdict;
     }
     let silent = facts.names(NodeState::Unresponsive);

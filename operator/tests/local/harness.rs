@@ -203,7 +203,7 @@ impl Drop for Cluster {
             let _ = operator.kill();
             let _ = operator.wait();
         }
-        for id in 1..=5 {
+        for id in 1..=9 {
             let config = self.node_file(id, "node.json");
             if let Some(process) = self.process(id).filter(|process| process.is_node(&config)) {
                 let _ = process.signal(Signal::KILL);

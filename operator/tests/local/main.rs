@@ -4,6 +4,7 @@ mod harness;
 
 mod adoption;
 mod commands;
+mod elasticity;
 mod failures;
 mod lifecycle;
 mod specs;

@@ -34,10 +34,10 @@ fn mistakes_and_changes_that_are_not_supported_leave_the_cluster_alone() {
     cluster.write_spec("spec:\n  nodes: 3\n  replicas: 3\n");
     cluster.hears(&format!("{file}:7: spec: unknown field `replicas`"));
 
-    cluster.write_spec("spec:\n  nodes: 5\n");
+    cluster.write_spec("spec:\n  nodes: 1\n");
     let refused = cluster.waits_for(ConditionType::Progressing, "False", "ChangeNotSupported");
     assert!(
-        refused.contains(":6: spec.nodes: can't change once the cluster is made"),
+        refused.contains(":6: spec.nodes: must not be less than the number of copies"),
         "{refused}"
     );
     cluster.is_ready();

@@ -4,8 +4,10 @@
 //! DIR/lock              held by the one operator that works here; holds its pid
 //! DIR/cluster.json      the identity, on disk before any node hears of it
 //! DIR/status.json       the KvCluster with its spec in force and its status
+//! DIR/orders.json       what a person ordered beside the spec
+//! DIR/retired/<id>/     what is left of removed nodes, and of clusters that were given up, by cluster id
 //! DIR/tls/              CA, and the operator's certificate
-//! DIR/nodes/<name>/     node.json, tls files, pid, log, log.1, data/
+//! DIR/nodes/<name>/     node.json, place.json, tls files, pid, log, log.1, data/
 //! ```
 
 use std::fs::{self, File, OpenOptions};
@@ -64,6 +66,18 @@ impl Dir {
     #[must_use]
     pub fn status(&self) -> PathBuf {
         self.root.join("status.json")
+    }
+
+    /// What a person ordered.
+    #[must_use]
+    pub fn orders(&self) -> PathBuf {
+        self.root.join("orders.json")
+    }
+
+    /// What is left of nodes and clusters that are no more.
+    #[must_use]
+    pub fn retired(&self, cluster_id: &str) -> PathBuf {
+        self.root.join("retired").join(cluster_id)
     }
 
     /// CA and operator certificate.
@@ -166,6 +180,12 @@ impl NodeDir {
         self.root.join("node.json")
     }
 
+    /// What the operator notes of it.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        self.root.join("place.json")
+    }
+
     /// What the node keeps.
     #[must_use]
     pub fn data(&self) -> PathBuf {
@@ -213,6 +233,37 @@ pub fn make_dir(path: &Path) -> Result<(), Error> {
         .mode(0o700)
         .create(path)
         .map_err(Error::io("create", path))
+}
+
+/// Moves a file or directory, if it is there.
+///
+/// # Errors
+/// What the system says.
+pub fn move_if_there(from: &Path, to: &Path) -> Result<(), Error> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("move", from)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file or directory with all that is in it, if it is there.
+///
+/// # Errors
+/// What the system says.
+pub fn remove_if_there(path: &Path) -> Result<(), Error> {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("delete", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Replaces a file whole: after a crash there is the old text or the new one, and once this has returned the new one. Only

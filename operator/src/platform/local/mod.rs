@@ -10,6 +10,7 @@ pub mod identity;
 pub mod launch;
 mod log;
 pub mod node_config;
+mod place;
 pub mod ports;
 pub mod process;
 mod slot;
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kv_ring::NodeId;
 use rustix::process::Signal;
@@ -33,9 +34,12 @@ use dir::{Dir, NodeDir};
 use identity::IdentityFile;
 use launch::Programs;
 use node_config::{Advertise, AuthConfig, Listen, NodeConfig, Seed, Tls};
+use place::Place;
 use ports::{Ports, Preference};
 use slot::Slot;
 
+/// How long a node that is told to end may take beyond the time for which it serves on.
+const FORCE_AFTER: Duration = Duration::from_secs(30);
 /// All nodes of a local cluster run on this machine.
 const HOST: &str = "localhost";
 
@@ -149,6 +153,72 @@ impl LocalPlatform {
         }
     }
 
+    /// Puts aside what is left of a cluster whose data are lost, and keeps a new identity. The old one goes last: until then all of
+    /// this is done again.
+    fn renew(&self, old_id: &str, cluster_id: &str) -> Result<(), Error> {
+        let path = self.dir.identity();
+        let Some(old) = identity::read(&path)? else {
+            return Err(Error::IdentityMissing { path });
+        };
+        if old.cluster_id != old_id {
+            return Err(Error::IdentityTaken { path });
+        }
+        let aside = self.dir.retired(old_id);
+        dir::make_dir(&aside)?;
+        dir::move_if_there(&self.dir.nodes(), &aside.join("nodes"))?;
+        dir::move_if_there(&self.dir.tls(), &aside.join("tls"))?;
+        let cluster_id = cluster_id.to_owned();
+        identity::write(
+            &path,
+            &IdentityFile {
+                cluster_id,
+                is_formed: false,
+                ..old
+            },
+        )
+    }
+
+    fn stop(&mut self, id: NodeId) -> Result<(), Error> {
+        let drain = self
+            .configs()?
+            .get(&id)
+            .map_or(0, |config| config.drain_seconds);
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return Ok(());
+        };
+        slot.stop(Duration::from_secs(drain) + FORCE_AFTER)
+    }
+
+    /// Puts aside what is left of a node, or deletes it.
+    fn forget(&mut self, id: NodeId, deletes_disk: bool) -> Result<(), Error> {
+        let Some(config) = self.configs()?.remove(&id) else {
+            return Ok(());
+        };
+        let node = self.dir.node(&config.name);
+        if let Some(slot) = self.slots.get(&id)
+            && slot.pid().is_some()
+        {
+            return Ok(());
+        }
+        if deletes_disk {
+            // The configuration first: without it the rest is nobody's, and is not taken for a node.
+            dir::remove_if_there(&node.config())?;
+            dir::remove_if_there(node.root())?;
+            self.events.push(Event::Deleted { name: config.name });
+        } else {
+            let aside = self.dir.retired(&config.cluster_id);
+            dir::make_dir(&aside)?;
+            let to = aside.join(&config.name);
+            dir::move_if_there(node.root(), &to)?;
+            self.events.push(Event::PutAside {
+                name: config.name,
+                to,
+            });
+        }
+        self.slots.remove(&id);
+        Ok(())
+    }
+
     fn mark_formed(&self) -> Result<(), Error> {
         let path = self.dir.identity();
         let identity =
@@ -179,7 +249,8 @@ impl LocalPlatform {
         let there = self.configs()?;
         let mut taken: BTreeSet<u16> = there.values().flat_map(used_ports).collect();
         let mut ports = BTreeMap::new();
-        for (seat, index) in seats.iter().zip(0_u16..) {
+        for seat in seats {
+            let index = u16::try_from(seat.id.0.saturating_sub(1)).unwrap_or(u16::MAX);
             let kept = there.get(&seat.id).and_then(ports_of);
             let chosen = match kept {
                 Some(kept) => kept,
@@ -188,12 +259,14 @@ impl LocalPlatform {
             ports.insert(seat.id, chosen);
         }
         let address = |port: u16| format!("127.0.0.1:{port}");
-        let seeds: Vec<Seed> = ports
-            .iter()
-            .map(|(id, ports)| Seed {
-                id: id.0,
-                address: address(ports.peer),
-            })
+        let mut seeds: BTreeMap<u64, String> = there
+            .values()
+            .map(|config| (config.node_id, config.advertise.peer.clone()))
+            .collect();
+        seeds.extend(ports.iter().map(|(id, ports)| (id.0, address(ports.peer))));
+        let seeds: Vec<Seed> = seeds
+            .into_iter()
+            .map(|(id, address)| Seed { id, address })
             .collect();
         for seat in seats {
             let Some(Ports {
@@ -231,13 +304,20 @@ impl LocalPlatform {
                 },
                 seeds: seeds.clone(),
                 auth: AuthConfig::default(),
+                drain_seconds: there.get(&seat.id).map_or(0, |config| config.drain_seconds),
             };
+            let place = Place::read(&node.place())?;
+            Place {
+                group: seat.group.clone(),
+                ..place
+            }
+            .write(&node.place())?;
             node_config::write(&node.config(), &config)?;
         }
         Ok(())
     }
 
-    fn start(&mut self, id: NodeId) -> Result<(), Error> {
+    fn start(&mut self, id: NodeId, revision: &str, drain_seconds: u32) -> Result<(), Error> {
         let Some(options) = &self.options else {
             return Ok(());
         };
@@ -259,7 +339,15 @@ impl LocalPlatform {
             cert: node.cert(),
             key: node.key(),
         };
+        config.drain_seconds = u64::from(drain_seconds);
         node_config::write(&node.config(), &config)?;
+        // Before the process: one that was started by an operator that died just then must not count as something else.
+        let place = Place::read(&node.place())?;
+        Place {
+            revision: Some(revision.to_owned()),
+            ..place
+        }
+        .write(&node.place())?;
         if let Some(port) = used_ports(&config)
             .into_iter()
             .find(|&port| !ports::is_free(port))
@@ -286,12 +374,15 @@ impl LocalPlatform {
         }
     }
 
-    fn object(slot: &Slot, config: &NodeConfig, presence: Presence) -> NodeObject {
+    fn object(slot: &Slot, config: &NodeConfig, place: Place, presence: Presence) -> NodeObject {
+        let Place { group, revision } = place;
         let Advertise { dynamo, kv, peer } = config.advertise.clone();
         NodeObject {
             id: NodeId(config.node_id),
             name: config.name.clone(),
             zone: config.zone.clone(),
+            group,
+            started_revision: revision,
             host: config.host.clone(),
             addresses: Addresses { dynamo, kv, peer },
             presence,
@@ -332,9 +423,10 @@ impl Platform for LocalPlatform {
                 .entry(id)
                 .or_insert_with(|| Slot::new(&config.name, node));
             let presence = slot.look(Instant::now(), &mut self.events);
+            let place = Place::read(&slot.dir.place())?;
             inventory
                 .nodes
-                .insert(id, Self::object(slot, &config, presence));
+                .insert(id, Self::object(slot, &config, place, presence));
         }
         Ok(inventory)
     }
@@ -348,7 +440,14 @@ impl Platform for LocalPlatform {
                 self.keep_identity(cluster_id, &options.cluster_name)
             }
             Action::Prepare { cluster_id, seats } => self.prepare(cluster_id, seats, options.ports),
-            Action::Start(id) => self.start(*id),
+            Action::Renew { old_id, cluster_id } => self.renew(old_id, cluster_id),
+            Action::Start {
+                id,
+                revision,
+                drain_seconds,
+            } => self.start(*id, revision, *drain_seconds),
+            Action::Stop(id) => self.stop(*id),
+            Action::Forget { id, deletes_disk } => self.forget(*id, *deletes_disk),
             Action::MarkFormed => self.mark_formed(),
         }
     }

@@ -33,6 +33,9 @@ pub struct NodeConfig {
     pub seeds: Vec<Seed>,
     /// Who may use the DynamoDB API.
     pub auth: AuthConfig,
+    /// Seconds for which it serves on when it is told to stop.
+    #[serde(default)]
+    pub drain_seconds: u64,
 }
 
 /// `ip:port` of each service.

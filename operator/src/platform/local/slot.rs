@@ -41,6 +41,23 @@ pub enum Event {
         /// When it is started again.
         again_in: Duration,
     },
+    /// What is left of a removed node was put aside.
+    PutAside {
+        /// The node.
+        name: String,
+        /// Where it lies now.
+        to: std::path::PathBuf,
+    },
+    /// What was left of a removed node was deleted.
+    Deleted {
+        /// The node.
+        name: String,
+    },
+    /// A process was told to end, and did.
+    Stopped {
+        /// The node.
+        name: String,
+    },
     /// A process could not be started.
     CannotStart {
         /// The node.
@@ -68,6 +85,9 @@ pub(super) struct Slot {
     pub dir: NodeDir,
     running: Option<Running>,
     is_terminating: bool,
+    told_at: Option<Instant>,
+    /// How long it may take to end when it is told to; without an end it is not ended by force here.
+    patience: Option<Duration>,
     backoff: Backoff,
     next_start: Option<Instant>,
     trouble: Option<Trouble>,
@@ -80,6 +100,8 @@ impl Slot {
             dir,
             running: None,
             is_terminating: false,
+            told_at: None,
+            patience: None,
             backoff: Backoff::default(),
             next_start: None,
             trouble: None,
@@ -160,6 +182,7 @@ impl Slot {
                 }
             }
         }
+        self.force(now);
         match (&self.running, self.is_terminating) {
             (Some(_), true) => Presence::Terminating,
             (Some(running), false) => {
@@ -172,6 +195,27 @@ impl Slot {
         }
     }
 
+    /// Tells the process to end, by force if it has not after `patience`.
+    pub fn stop(&mut self, patience: Duration) -> Result<(), Error> {
+        self.patience = Some(patience);
+        self.signal(Signal::TERM).map(|_| ())
+    }
+
+    fn force(&mut self, now: Instant) {
+        let deadline = self
+            .told_at
+            .zip(self.patience)
+            .map(|(told, patience)| told + patience);
+        if self.is_terminating
+            && deadline.is_some_and(|deadline| now >= deadline)
+            && let Some(running) = &self.running
+        {
+            self.patience = None;
+            // It may have ended just now; the next look tells.
+            let _ = running.process.signal(Signal::KILL);
+        }
+    }
+
     fn note_end(
         &mut self,
         since: Instant,
@@ -180,7 +224,12 @@ impl Slot {
         events: &mut Vec<Event>,
     ) {
         if self.is_terminating {
+            self.is_terminating = false;
+            self.told_at = None;
             self.trouble = None;
+            events.push(Event::Stopped {
+                name: self.name.clone(),
+            });
             return;
         }
         let delay = self.backoff.failed(now.duration_since(since));
@@ -209,6 +258,7 @@ impl Slot {
         };
         let process = &running.process;
         self.is_terminating = true;
+        self.told_at = self.told_at.or_else(|| Some(Instant::now()));
         let refused = |source| Error::Signal {
             node: self.name.clone(),
             pid: process.pid,
