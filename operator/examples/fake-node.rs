@@ -74,14 +74,16 @@ impl Admin for Fake {
         &self,
         _: Request<GetIdentityRequest>,
     ) -> Result<Response<GetIdentityReply>, Status> {
-        let is_joined = self.model(|model| model.nodes.contains_key(&self.config.node_id))?;
+        let incarnation =
+            self.model(|model| Some(model.nodes.get(&self.config.node_id)?.incarnation))?;
+        let is_joined = incarnation.is_some();
         Ok(Response::new(GetIdentityReply {
             cluster_id: self.config.cluster_id.clone(),
             node_id: self.config.node_id,
             version: "fake".into(),
             joined: is_joined,
             bootstrapped: is_joined,
-            incarnation: 1,
+            incarnation: incarnation.unwrap_or(0),
             cluster_version_max: 1,
         }))
     }

@@ -69,7 +69,7 @@ pub fn start_all(world: &World<'_>, plan: &mut Plan) {
 
 /// The steps that make a cluster of nodes that all run and know of none.
 pub fn bootstrap(world: &World<'_>, is_formed: bool, plan: &mut Plan) {
-    let seats = seats::seats(world.cluster);
+    let seats = seats::founders(world.cluster, world.inventory);
     let is_fresh = |seat: &Seat| {
         let node = world.view.nodes.get(&seat.id);
         node.is_some_and(|node| {

@@ -52,10 +52,7 @@ pub(super) fn restart(scene: &Scene<'_>, plan: &mut Plan) {
         .keep
         .keys()
         .all(|&other| other == id || is_ready(scene, other));
-    let is_running = scene.nodes[&id]
-        .object
-        .is_some_and(|object| object.presence == Presence::Running);
-    if !is_running {
+    if !is_old_one_running(scene, id) {
         return;
     }
     if others_are_up {
@@ -79,6 +76,16 @@ pub(super) fn outdated(scene: &Scene<'_>) -> Vec<NodeId> {
         .copied()
         .filter(|&id| is_outdated(scene, id))
         .collect()
+}
+
+/// Whether the very incarnation that is to end runs. One that was started just now has not registered yet, and must not be taken for it.
+fn is_old_one_running(scene: &Scene<'_>, id: NodeId) -> bool {
+    let entry = &scene.nodes[&id];
+    let is_running = entry
+        .object
+        .is_some_and(|object| object.presence == Presence::Running);
+    let said = scene.world.view.nodes.get(&id).filter(|node| !node.is_late);
+    is_running && said.is_some_and(|node| node.identity.incarnation == entry.member.incarnation)
 }
 
 fn is_ready(scene: &Scene<'_>, id: NodeId) -> bool {

@@ -3,6 +3,7 @@
 use kv_ring::NodeId;
 
 use super::roster::{self, Roster};
+use crate::platform::{Inventory, NodeObject};
 use crate::reconcile::Cluster;
 
 /// The weight of a node whose group says none.
@@ -34,6 +35,26 @@ pub fn seats(cluster: &Cluster) -> Vec<Seat> {
             group: place.group,
         })
         .collect()
+}
+
+/// The nodes that the cluster is made of: those of the spec; once it may have been made, those that were prepared for it, whatever the spec says
+/// since.
+#[must_use]
+pub fn founders(cluster: &Cluster, inventory: &Inventory) -> Vec<Seat> {
+    let is_formed = inventory
+        .identity
+        .as_ref()
+        .is_some_and(|identity| identity.is_formed);
+    if !is_formed || inventory.nodes.is_empty() {
+        return seats(cluster);
+    }
+    let seat = |node: &NodeObject| Seat {
+        id: node.id,
+        name: node.name.clone(),
+        zone: node.zone.clone(),
+        group: node.group.clone(),
+    };
+    inventory.nodes.values().map(seat).collect()
 }
 
 /// The name of the object that runs a node.

@@ -196,7 +196,10 @@ fn change_ring(change: RingChange) -> ChangeRingRequest {
 /// The same for the same cluster each time, so that a repeated call says the same.
 fn bootstrap(cluster: &Cluster, observed: &Observed) -> Result<BootstrapRequest, Error> {
     let inventory = observed.inventory();
-    let seats = seats::seats(cluster);
+    let seats = seats::founders(cluster, inventory);
+    let copies = cluster
+        .replication_factor()
+        .min(u32::try_from(seats.len()).unwrap_or(u32::MAX));
     let host = |id| {
         inventory
             .nodes
@@ -209,7 +212,7 @@ fn bootstrap(cluster: &Cluster, observed: &Observed) -> Result<BootstrapRequest,
             .group(&seat.group)
             .map_or(seats::WEIGHT_DEFAULT, |group| group.weight)
     };
-    let mut tokens = tokens::initial(&seats, host, weight, cluster.replication_factor())?;
+    let mut tokens = tokens::initial(&seats, host, weight, copies)?;
     let nodes = seats.iter().filter_map(|seat| {
         let object = inventory.nodes.get(&seat.id)?;
         Some(Node {
@@ -233,7 +236,7 @@ fn bootstrap(cluster: &Cluster, observed: &Observed) -> Result<BootstrapRequest,
             .map(|identity| identity.cluster_id.clone())
             .unwrap_or_default(),
         nodes: nodes.collect(),
-        replication_factor: cluster.replication_factor(),
+        replication_factor: copies,
         partitions_per_table: 0,
     })
 }

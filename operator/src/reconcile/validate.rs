@@ -6,7 +6,7 @@ use kv_proto::admin::Settings;
 use kv_ring::Token;
 
 use crate::crd::rules::{self, Violation};
-use crate::crd::{KvCluster, KvClusterSpec, NodeGroup, StoragePolicy, duration};
+use crate::crd::{AuthMode, KvCluster, KvClusterSpec, NodeGroup, StoragePolicy, duration};
 
 /// Zones of the local platform where the spec names none.
 const ZONES_DEFAULT: [&str; 3] = ["a", "b", "c"];
@@ -186,8 +186,13 @@ fn groups(spec: &KvClusterSpec) -> Vec<Group> {
 
 /// What takes a restart: whom the API serves, the resources, and the wish itself. Nothing of the operator's own is in it.
 fn revision(spec: &KvClusterSpec, group: &NodeGroup) -> String {
+    // Open to all is the default, spelt out or not.
+    let auth = spec
+        .auth
+        .as_ref()
+        .filter(|auth| auth.mode != AuthMode::None);
     let parts = serde_json::json!({
-        "auth": spec.auth,
+        "auth": auth,
         "resources": group.resources,
         "restartedAt": spec.restarted_at,
     });
