@@ -21,13 +21,16 @@ pub enum Order {
     GiveUp(String),
 }
 
+/// How an order changes those in force.
+type Change = Box<dyn FnOnce(&mut Orders)>;
+
 /// Notes an order; answers what will happen.
 ///
 /// # Errors
 /// There is no such cluster or node, or nobody answers that should know.
 pub async fn order(root: &Path, order: Order) -> Result<String, Error> {
     let cluster = Cluster::look(root).await?;
-    let (said, change): (String, Box<dyn FnOnce(&mut Orders)>) = match order {
+    let (said, change): (String, Change) = match order {
         Order::Restart(name) => {
             let nodes = match name {
                 Some(name) => vec![cluster.node(&name)?.clone()],

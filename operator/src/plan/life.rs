@@ -516,7 +516,7 @@ impl Entry<'_> {
             && self.member.state == "Joining"
     }
 
-    fn zone(&self) -> &str {
+    pub fn zone(&self) -> &str {
         self.object
             .map_or(self.member.zone.as_str(), |object| object.zone.as_str())
     }

@@ -117,6 +117,18 @@ fn rings(scene: &Scene<'_>, seats: &[Seat]) -> Result<(Ring, Ring), kv_ring::Err
         };
         ring = ring.with_member(spec.member(MemberState::Up, Vec::new()))?;
     }
+    // Who is on its way and not described yet.
+    for (&id, group) in &scene.roster.keep {
+        if ring.member(id).is_none() {
+            let spec = NodeSpec {
+                id,
+                zone: scene.nodes[&id].zone().into(),
+                host: format!("host-{id}").into(),
+                weight: weight(group),
+            };
+            ring = ring.with_member(spec.member(MemberState::Up, Vec::new()))?;
+        }
+    }
     let bears = |id: &NodeId| {
         ring.member(*id)
             .is_some_and(|member| !member.tokens.is_empty())

@@ -483,7 +483,14 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Ver
 /// What who only looks can say of nodes that are down: why, the operator knows and has written.
 fn down_at_a_look(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Option<Verdict> {
     let look = inputs.applied.look()?;
-    let down = facts.names(NodeState::Down);
+    // One that was never started yet is about to come.
+    let is_down = |node: &&NodeStatus| node.state == NodeState::Down && inputs.bears(node.id);
+    let down: Vec<&str> = facts
+        .nodes
+        .iter()
+        .filter(is_down)
+        .map(|node| node.name.as_str())
+        .collect();
     let is_stopped = look == Look::Untended && down.len() == facts.nodes.len();
     if down.is_empty() || is_stopped {
         return None;

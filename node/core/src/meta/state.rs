@@ -150,11 +150,12 @@ impl MetaState {
         self.groups.values().filter(move |g| g.table == table)
     }
 
-    /// The ring that the nodes' tokens make.
+    /// The ring that the nodes' tokens make. A reserved id has no place on it until somebody says where its node is.
     pub fn ring(&self) -> std::result::Result<Ring, kv_ring::Error> {
         let members = self
             .nodes
             .values()
+            .filter(|node| !node.zone.is_empty())
             .map(|node| RingMember {
                 id: NodeId(node.id),
                 zone: node.zone.as_str().into(),
