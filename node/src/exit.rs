@@ -1,6 +1,6 @@
 //! Exit statuses of `kv-node`: one number a cause, as in BSD's `sysexits.h`, and one sentence that says what to do.
 //!
-//! Whoever starts nodes (the operator, Kubernetes, a person) tells from the number whether starting again can help:
+//! `node/DESIGN.md` lists them. Whoever starts nodes (the operator, Kubernetes, a person) tells from the number whether starting again can help:
 //! see [`ExitStatus::may_restart`].
 
 use std::io;
@@ -174,6 +174,18 @@ mod tests {
             );
         }
         assert_eq!(ExitStatus::from_code(1), None);
+    }
+
+    #[test]
+    fn every_status_is_documented() {
+        let design = include_str!("../DESIGN.md");
+        for status in ExitStatus::ALL {
+            let row = format!("| {} |", status.code());
+            assert!(
+                design.contains(&row),
+                "node/DESIGN.md lacks exit status {row}"
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use crate::exit::ExitStatus;
 use crate::kv;
 use crate::runtime::mailbox::{Event, Mailboxes};
 use crate::runtime::{self, FatalError, Network, NoNetwork, Prepared, Runtime, deliver};
+use crate::storage::space::file_system_space;
 use crate::storage::{
     DataDir, EngineLog, LogConfig, OpenError, RocksConfig, RocksStore, SpaceConfig, SpaceMonitor,
     WriteMode,
@@ -66,7 +67,9 @@ impl From<OpenError> for Failure {
             OpenError::OtherCluster { .. }
             | OpenError::OtherNode { .. }
             | OpenError::NewerFormat { .. } => ExitStatus::WrongIdentity,
-            OpenError::DamagedIdentity(_) | OpenError::LostIdentity(_) => ExitStatus::Corrupt,
+            OpenError::DamagedIdentity(_)
+            | OpenError::LostIdentity(_)
+            | OpenError::Retired { .. } => ExitStatus::Corrupt,
             OpenError::Full(_) => ExitStatus::DiskFull,
             OpenError::Io { source, .. } => ExitStatus::of_io(source),
         };
@@ -116,8 +119,7 @@ struct Disk {
 }
 
 impl Disk {
-    fn open(dir: DataDir) -> Result<Disk, Failure> {
-        let space = SpaceMonitor::open(dir.path(), SpaceConfig::default())?;
+    fn open(dir: DataDir, space: SpaceMonitor) -> Result<Disk, Failure> {
         let log: Arc<dyn LogStore> = Arc::new(EngineLog::open(dir.log(), &LogConfig::default())?);
         let store: Arc<dyn Store> = Arc::new(RocksStore::open(
             dir.engine(),
@@ -207,6 +209,13 @@ impl Inbound for Ear {
     }
 }
 
+/// Whether a file system in memory has room for more than the reserve: containers often get 64 MiB, where every write would be refused.
+fn is_roomy(dir: &Path) -> bool {
+    let config = SpaceConfig::default();
+    file_system_space(dir)
+        .is_ok_and(|space| space.free >= 2 * (config.reserve(space.total) + config.ballast_bytes))
+}
+
 /// A directory in memory that goes with the process.
 #[derive(Debug)]
 struct MemoryDir(PathBuf);
@@ -216,7 +225,7 @@ impl MemoryDir {
         let base = ["/dev/shm"]
             .into_iter()
             .map(PathBuf::from)
-            .find(|dir| dir.is_dir())
+            .find(|dir| is_roomy(dir))
             .unwrap_or_else(std::env::temp_dir);
         let dir = base.join(format!("ringkv-dev-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&dir)?;
@@ -248,6 +257,15 @@ async fn start_gossip(control: &NodeControl, transport: &Arc<Transport>) {
     }
 }
 
+/// What a corrupt disk says to whoever dies of it: its identity is retired, durably, before the process ends.
+fn retire(dir: &Path, failure: &Failure) {
+    if failure.status == ExitStatus::Corrupt
+        && let Err(error) = DataDir::retire(dir, &failure.message)
+    {
+        tracing::error!(%error, "can't note on the disk that this node is retired");
+    }
+}
+
 /// Ends the process: what was promised may no longer hold, and threads that go on could promise more.
 fn die(failure: &Failure) -> ! {
     tracing::error!(status = failure.status.code(), "{failure}");
@@ -255,8 +273,27 @@ fn die(failure: &Failure) -> ! {
     std::process::exit(i32::from(failure.status.code()))
 }
 
-fn on_fatal() -> runtime::OnFatal {
-    Arc::new(|error| die(&Failure::from(error)))
+fn on_fatal(dir: &Path) -> runtime::OnFatal {
+    let dir = dir.to_owned();
+    Arc::new(move |error| {
+        let failure = Failure::from(error);
+        retire(&dir, &failure);
+        die(&failure)
+    })
+}
+
+/// Measures at once: a full disk needs its ballast now, not within a second.
+fn on_full(space: &Arc<SpaceMonitor>, mailboxes: &Arc<Mailboxes>) -> runtime::OnFull {
+    let (space, mailboxes) = (space.clone(), mailboxes.clone());
+    Arc::new(move || match space.check() {
+        Ok(mode) => heed(&mailboxes, mode),
+        Err(error) => tracing::warn!(%error, "free space can't be measured"),
+    })
+}
+
+fn heed(mailboxes: &Mailboxes, mode: WriteMode) {
+    mailboxes.refuse_writes(mode.refuses_writes());
+    mailboxes.refuse_entries(mode.refuses_entries());
 }
 
 fn shards() -> u32 {
@@ -282,12 +319,20 @@ fn keys_of(keys: &[AccessKey]) -> Vec<dynamo::AccessKey> {
         .collect()
 }
 
-/// Opens the directory under an identity, in a new incarnation.
-fn open_dir(
-    path: PathBuf,
-    identity: Option<(Uuid, u64)>,
-) -> Result<(DataDir, Uuid, u64, u64, u64), Failure> {
+/// A directory that was opened under an identity, in a new incarnation.
+struct Opened {
+    dir: DataDir,
+    space: SpaceMonitor,
+    cluster: Uuid,
+    node: u64,
+    incarnation: u64,
+    nonce: u64,
+}
+
+fn open_dir(path: PathBuf, identity: Option<(Uuid, u64)>) -> Result<Opened, Failure> {
     let mut dir = DataDir::open(path, identity)?;
+    // Before anything is written: on a full disk the ballast makes the room for it.
+    let space = SpaceMonitor::open(dir.path(), SpaceConfig::default())?;
     let (cluster, node) = match (dir.identity(), identity) {
         (Some(found), _) => (found.cluster, found.node),
         (None, Some(expected)) => expected,
@@ -296,7 +341,14 @@ fn open_dir(
     dir.claim(cluster, node)?;
     let grown = dir.grow_incarnation()?;
     let (counter, nonce) = grown.map_or((1, 0), |g| (g.counter, g.nonce));
-    Ok((dir, cluster, node, counter, nonce))
+    Ok(Opened {
+        dir,
+        space,
+        cluster,
+        node,
+        incarnation: counter,
+        nonce,
+    })
 }
 
 impl Node {
@@ -317,13 +369,24 @@ impl Node {
             .or_else(|| memory_dir.as_ref().map(|d| d.0.clone()))
             .unwrap_or_default();
         let listener = listen(config.listen).await?;
+        let metrics_listener = match config.metrics {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let kv_listener = match config.grpc {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let (dir, cluster, node, incarnation, nonce) = open_dir(path, None)?;
+        let Opened {
+            dir,
+            space,
+            cluster,
+            node,
+            incarnation,
+            nonce,
+        } = open_dir(path, None)?;
         let fresh = !dir.engine().exists();
-        let disk = Disk::open(dir)?;
+        let disk = Disk::open(dir, space)?;
         let runtime_config = runtime::Config {
             node: NodeId(node),
             shards: 1,
@@ -340,9 +403,17 @@ impl Node {
             log,
             space,
         } = disk;
+        let full = on_full(&space, &prepared.mailboxes());
         let known = !log.recover()?.is_empty();
         let runtime = prepared
-            .start(&runtime_config, store, log, Arc::new(NoNetwork), on_fatal())
+            .start(
+                &runtime_config,
+                store,
+                log,
+                Arc::new(NoNetwork),
+                on_fatal(dir.path()),
+                full,
+            )
             .map_err(start_failure)?;
         if fresh || !known {
             let own = NodeRecord {
@@ -384,7 +455,7 @@ impl Node {
             .serve(
                 listener,
                 kv_listener,
-                config.metrics,
+                metrics_listener,
                 keys_of(&config.keys),
                 config.deadline,
             )
@@ -394,10 +465,17 @@ impl Node {
     /// A node of a cluster.
     pub async fn cluster(config: NodeConfig, deadline: Duration) -> Result<Node, Failure> {
         let identity = (config.cluster_id, config.node_id);
-        let (dir, _, _, incarnation, nonce) = open_dir(config.data_dir.clone(), Some(identity))?;
-        let disk = Disk::open(dir)?;
+        let Opened {
+            dir,
+            space,
+            incarnation,
+            nonce,
+            ..
+        } = open_dir(config.data_dir.clone(), Some(identity))?;
+        let disk = Disk::open(dir, space)?;
         let listener = listen(config.listen.dynamo).await?;
         let kv_listener = listen(config.listen.kv).await?;
+        let metrics_listener = listen(config.listen.metrics).await?;
         let node = NodeId(config.node_id);
         let seeds = config.seeds.iter().map(|s| NodeId(s.id)).collect();
         let runtime_config = runtime::Config {
@@ -472,7 +550,14 @@ impl Node {
         let _ = control.transport.set(transport.clone());
         start_gossip(&control, &transport).await;
         let runtime = prepared
-            .start(&runtime_config, store, log, Arc::new(peers), on_fatal())
+            .start(
+                &runtime_config,
+                store,
+                log,
+                Arc::new(peers),
+                on_fatal(dir.path()),
+                on_full(&control.space, &control.mailboxes),
+            )
             .map_err(start_failure)?;
         let drain = Duration::from_secs(config.drain_seconds);
         let parts = Parts {
@@ -487,7 +572,7 @@ impl Node {
             .serve(
                 listener,
                 Some(kv_listener),
-                Some(config.listen.metrics),
+                Some(metrics_listener),
                 keys_of(&config.auth.access_keys),
                 deadline,
             )
@@ -580,7 +665,7 @@ impl Parts {
         self,
         listener: TcpListener,
         kv: Option<TcpListener>,
-        metrics_at: Option<SocketAddr>,
+        metrics_listener: Option<TcpListener>,
         keys: Vec<dynamo::AccessKey>,
         deadline: Duration,
     ) -> Result<Node, Failure> {
@@ -611,6 +696,7 @@ impl Parts {
         let client = Arc::new(Client::new(
             runtime.mailboxes.clone(),
             runtime.store.clone(),
+            on_fatal(dir.path()),
         ));
         let front = CancellationToken::new();
         let dynamo_at = listener
@@ -661,11 +747,14 @@ impl Parts {
                 }
             }));
         }
-        let telemetry = match metrics_at {
-            Some(address) => {
+        let telemetry = match metrics_listener {
+            Some(listener) => {
+                let address = listener
+                    .local_addr()
+                    .map_err(|e| Failure::new(ExitStatus::of_listen(&e), e))?;
                 let ready = control.clone();
                 let health = move || ready.not_ready().map_or(Ok(()), |why| Err(why.to_owned()));
-                let started = Telemetry::start(address, metrics, health).await;
+                let started = Telemetry::serve(listener, address, metrics, health);
                 Some(started.map_err(|error| {
                     Failure::new(ExitStatus::of_listen(&error.source), chain(&error))
                 })?)
@@ -714,7 +803,7 @@ async fn wait_until_known(control: &NodeControl, clustered: bool) {
 async fn watch(control: Arc<NodeControl>, mailboxes: Arc<Mailboxes>, metrics: NodeMetrics) {
     loop {
         match control.space.check() {
-            Ok(mode) => mailboxes.refuse_writes(mode == WriteMode::RefuseUserWrites),
+            Ok(mode) => heed(&mailboxes, mode),
             Err(error) => tracing::warn!(%error, "free space can't be measured"),
         }
         let counts = mailboxes

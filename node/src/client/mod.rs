@@ -18,6 +18,7 @@ use kv_core::tables::{NewTable, Table, TableChange};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::database::Database;
+use crate::runtime::OnFatal;
 use crate::runtime::mailbox::{Event, Mailboxes};
 
 /// How long past its deadline an answer of the core is waited for: the core answers at the deadline itself.
@@ -27,6 +28,7 @@ const GRACE: Duration = Duration::from_millis(500);
 pub struct Client {
     mailboxes: Arc<Mailboxes>,
     store: Arc<dyn Store>,
+    fatal: OnFatal,
     /// When the last question for the newest metadata began; one is under way at a time, and who waited shares it.
     barrier: Mutex<Option<Instant>>,
 }
@@ -38,10 +40,12 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    pub fn new(mailboxes: Arc<Mailboxes>, store: Arc<dyn Store>) -> Client {
+    /// `fatal` is told when the engine can't be read: the node must end.
+    pub fn new(mailboxes: Arc<Mailboxes>, store: Arc<dyn Store>, fatal: OnFatal) -> Client {
         Client {
             mailboxes,
             store,
+            fatal,
             barrier: Mutex::new(None),
         }
     }
@@ -172,6 +176,11 @@ impl Client {
         still.then_some(result)
     }
 
+    fn unreadable<T>(&self, error: kv_core::store::Error) -> Option<T> {
+        (self.fatal)(error.into());
+        None
+    }
+
     /// One page of one partition.
     async fn page_of(
         &self,
@@ -183,7 +192,12 @@ impl Client {
         if let Some(route) = route {
             let strong = page.consistency() == Consistency::Strong;
             let local = tokio::task::block_in_place(|| {
-                self.read_here(route, strong, |store| read::page(store, &page).ok())
+                self.read_here(route, strong, |store| match read::page(store, &page) {
+                    Ok(paged) => Some(paged),
+                    Err(read::Error::Store(error)) => self.unreadable(error),
+                    // The shard finds the words.
+                    Err(read::Error::Request(_)) => None,
+                })
             });
             if let Some(paged) = local {
                 return Ok(paged);
@@ -305,7 +319,10 @@ impl Database for Client {
         let route = view.route(&get.row);
         if let Some(route) = route {
             let strong = get.consistency() == Consistency::Strong;
-            if let Some(got) = self.read_here(route, strong, |store| read::get(store, &get).ok()) {
+            let local = self.read_here(route, strong, |store| {
+                read::get(store, &get).map_or_else(|error| self.unreadable(error), Some)
+            });
+            if let Some(got) = local {
                 return Ok(got);
             }
         }

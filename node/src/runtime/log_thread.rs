@@ -6,6 +6,7 @@ use crossbeam_channel::Receiver;
 use kv_core::shard::Input;
 use kv_core::store::{LogStore, LogWrite};
 
+use super::full::Patience;
 use super::mailbox::{Event, Mailboxes};
 use super::{FatalError, OnFatal};
 
@@ -23,7 +24,13 @@ const JOBS_MAX: usize = 256;
 const PURGE_EVERY: u64 = 4096;
 
 /// Runs until all shards have ended.
-pub fn run(log: &dyn LogStore, jobs: &Receiver<Job>, mailboxes: &Mailboxes, fatal: &OnFatal) {
+pub fn run(
+    log: &dyn LogStore,
+    jobs: &Receiver<Job>,
+    mailboxes: &Mailboxes,
+    patience: &Patience,
+    fatal: &OnFatal,
+) {
     let mut done = vec![0u64; mailboxes.shards() as usize];
     let mut since_purge = 0;
     let mut writes: Vec<LogWrite> = Vec::new();
@@ -38,7 +45,8 @@ pub fn run(log: &dyn LogStore, jobs: &Receiver<Job>, mailboxes: &Mailboxes, fata
             writes.extend(job.writes);
         }
         let began = Instant::now();
-        let appended = log.append(&writes, sync);
+        let appended =
+            patience.until_there_is_space("an append to the log", || log.append(&writes, sync));
         mailboxes.log_append.observe(began.elapsed().as_secs_f64());
         if let Err(error) = appended {
             // What is on the disk is unknown now: nothing that rests on it may be said.

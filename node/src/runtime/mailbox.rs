@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, TrySendError};
 use kv_core::api::{Answer, Caller, Error, Operation};
 use kv_core::ids::{GroupId, NodeId};
 use kv_core::meta::View;
@@ -49,6 +49,7 @@ pub struct Mailboxes {
     pub(super) suspects: Mutex<BTreeSet<NodeId>>,
     /// Time that appends to the log took, fsync included.
     pub log_append: Histogram,
+    pub(super) refuse_entries: AtomicBool,
 }
 
 impl std::fmt::Debug for Mailboxes {
@@ -104,12 +105,24 @@ impl Mailboxes {
         answers
     }
 
-    /// Tells all shards that the disk is nearly full, or no longer.
+    /// Tells all shards that the disk is nearly full, or no longer. Never waits: a shard that takes nothing now, since it waits for
+    /// space itself, is told by the next call.
     pub fn refuse_writes(&self, refuse: bool) {
-        if self.refuse_writes.swap(refuse, Ordering::Relaxed) != refuse {
-            for sender in &self.senders {
-                // A shard that has ended needs no word.
-                let _ = sender.send(Event::Input(Input::RefuseWrites(refuse)));
+        self.tell_all(&self.refuse_writes, refuse, Input::RefuseWrites);
+    }
+
+    /// Tells all shards that the disk has no more than what recovery needs, or more again. Never waits either.
+    pub fn refuse_entries(&self, refuse: bool) {
+        self.tell_all(&self.refuse_entries, refuse, Input::RefuseEntries);
+    }
+
+    fn tell_all(&self, told: &AtomicBool, refuse: bool, input: fn(bool) -> Input) {
+        if told.swap(refuse, Ordering::Relaxed) == refuse {
+            return;
+        }
+        for sender in &self.senders {
+            if let Err(TrySendError::Full(_)) = sender.try_send(Event::Input(input(refuse))) {
+                told.store(!refuse, Ordering::Relaxed);
             }
         }
     }

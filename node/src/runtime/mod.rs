@@ -11,6 +11,7 @@
 
 pub mod clock;
 mod engine_thread;
+mod full;
 mod log_thread;
 pub mod mailbox;
 mod shard_thread;
@@ -31,6 +32,8 @@ use kv_core::wire;
 use tokio::sync::watch;
 
 use self::clock::Clock;
+pub use self::full::OnFull;
+use self::full::Patience;
 use self::mailbox::{Event, Mailboxes};
 use crate::telemetry::{latency_seconds, trace};
 
@@ -107,6 +110,7 @@ pub struct Runtime {
     pub mailboxes: Arc<Mailboxes>,
     pub store: Arc<dyn Store>,
     threads: Vec<JoinHandle<()>>,
+    patience: Patience,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -140,6 +144,7 @@ impl Prepared {
             refuse_writes: AtomicBool::new(false),
             suspects: Default::default(),
             log_append: latency_seconds(),
+            refuse_entries: AtomicBool::new(false),
         });
         Prepared {
             mailboxes,
@@ -161,6 +166,7 @@ impl Prepared {
         log: Arc<dyn LogStore>,
         network: Arc<dyn Network>,
         fatal: OnFatal,
+        on_full: OnFull,
     ) -> Result<Runtime, StartError> {
         let Prepared {
             mailboxes,
@@ -168,6 +174,7 @@ impl Prepared {
             log_sender,
             log_receiver,
         } = self;
+        let patience = Patience::new(on_full);
         let logs = log.recover().map_err(StartError::Log)?;
         let now = mailboxes.clock.now();
         // Long reads go to the runtime's blocking threads, where there is one.
@@ -199,6 +206,7 @@ impl Prepared {
                 engine: engine_sender.clone(),
                 network: network.clone(),
                 fatal: fatal.clone(),
+                patience: patience.clone(),
                 waiting: HashMap::new(),
                 snapshots: HashMap::new(),
                 next_token: 0,
@@ -209,18 +217,19 @@ impl Prepared {
                 thread.run();
             })?);
         }
-        let (boxes, stop) = (mailboxes.clone(), fatal.clone());
+        let (boxes, stop, waits) = (mailboxes.clone(), fatal.clone(), patience.clone());
         threads.push(spawn("log".into(), move || {
-            log_thread::run(&*log, &log_receiver, &boxes, &stop)
+            log_thread::run(&*log, &log_receiver, &boxes, &waits, &stop)
         })?);
-        let (boxes, engine) = (mailboxes.clone(), store.clone());
+        let (boxes, engine, waits) = (mailboxes.clone(), store.clone(), patience.clone());
         threads.push(spawn("engine".into(), move || {
-            engine_thread::run(&*engine, &engine_receiver, &boxes, &fatal)
+            engine_thread::run(&*engine, &engine_receiver, &boxes, &waits, &fatal)
         })?);
         Ok(Runtime {
             mailboxes,
             store,
             threads,
+            patience,
         })
     }
 }
@@ -246,6 +255,7 @@ pub enum StartError {
 impl Runtime {
     /// Ends all threads once they have done what they were told before, and makes the engine durable so that the next start is quick.
     pub fn stop(self) {
+        self.patience.end();
         for sender in &self.mailboxes.senders {
             // A shard that can't be told any more has ended already.
             let _ = sender.send(Event::Stop);

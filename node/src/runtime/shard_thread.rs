@@ -13,10 +13,11 @@ use kv_core::meta::wire::Outcome;
 use kv_core::partition::ReadResult;
 use kv_core::read;
 use kv_core::shard::{Fatal, Input, MetaError, Output, Request, Shard};
-use kv_core::store::{KeyRange, Keyspace, Snapshot, Store};
+use kv_core::store::{self, KeyRange, Keyspace, Snapshot, Store};
 use kv_core::time::TICK_US;
 use tokio::sync::oneshot;
 
+use super::full::Patience;
 use super::mailbox::{Event, Mailboxes};
 use super::{FatalError, Network, OnFatal, deliver, engine_thread, log_thread};
 
@@ -49,6 +50,7 @@ pub struct ShardThread {
     pub engine: Sender<engine_thread::Job>,
     pub network: Arc<dyn Network>,
     pub fatal: OnFatal,
+    pub patience: Patience,
     pub waiting: HashMap<u64, Waiting>,
     pub snapshots: HashMap<u64, OpenSnapshot>,
     pub next_token: u64,
@@ -173,7 +175,10 @@ impl ShardThread {
                     sync,
                 });
             }
-            Output::Write(batch) => self.check(self.store.write(&batch)),
+            Output::Write(batch) => {
+                // Committed: it must be applied before anything else is, so the shard waits with it.
+                self.check("an apply", || self.store.write(&batch));
+            }
             Output::Read {
                 id,
                 group,
@@ -209,8 +214,10 @@ impl ShardThread {
                     batch,
                 }));
             }
-            Output::Stage { stage, pairs } => self.check(self.store.stage(stage, &pairs)),
-            Output::Unstage(stage) => self.check(self.store.unstage(stage)),
+            Output::Stage { stage, pairs } => {
+                self.check("a snapshot's piece", || self.store.stage(stage, &pairs));
+            }
+            Output::Unstage(stage) => self.check("an unstage", || self.store.unstage(stage)),
             Output::OpenSnapshot { transfer, ranges } => match self.store.snapshot() {
                 Ok(snapshot) => {
                     let from = ranges.first().map(|r| r.start.clone()).unwrap_or_default();
@@ -239,8 +246,8 @@ impl ShardThread {
         }
     }
 
-    fn check(&self, result: kv_core::store::Result<()>) {
-        if let Err(error) = result {
+    fn check(&self, what: &str, attempt: impl FnMut() -> store::Result<()>) {
+        if let Err(error) = self.patience.until_there_is_space(what, attempt) {
             (self.fatal)(error.into());
         }
     }
@@ -258,24 +265,25 @@ impl ShardThread {
             Operation::Get(get) if raw => {
                 let result = match self.store.get(Keyspace::Data, &get.row) {
                     Ok(record) => ReadResult::Record(record),
-                    Err(error) => ReadResult::Failed(error.to_string()),
+                    Err(error) => unreadable(error, &self.fatal),
                 };
                 inputs.push(Input::Read { id, group, result });
             }
             Operation::Get(get) => {
                 let result = match read::get(&*self.store, &get) {
                     Ok(got) => ReadResult::Answer(Answer::Got(got)),
-                    Err(error) => ReadResult::Failed(error.to_string()),
+                    Err(error) => unreadable(error, &self.fatal),
                 };
                 inputs.push(Input::Read { id, group, result });
             }
             Operation::Page(page) => {
                 let (store, mailboxes) = (self.store.clone(), self.mailboxes.clone());
+                let fatal = self.fatal.clone();
                 let run = move || {
                     let result = match read::page(&*store, &page) {
                         Ok(paged) => ReadResult::Answer(Answer::Paged(paged)),
                         Err(read::Error::Request(error)) => ReadResult::Invalid(error.to_string()),
-                        Err(read::Error::Store(error)) => ReadResult::Failed(error.to_string()),
+                        Err(read::Error::Store(error)) => unreadable(error, &fatal),
                     };
                     let _ =
                         mailboxes.to_group(group, Event::Input(Input::Read { id, group, result }));
@@ -293,7 +301,7 @@ impl ShardThread {
                     .collect();
                 let result = match found {
                     Ok(records) => ReadResult::Records(records),
-                    Err(error) => ReadResult::Failed(error.to_string()),
+                    Err(error) => unreadable(error, &self.fatal),
                 };
                 inputs.push(Input::Read { id, group, result });
             }
@@ -301,7 +309,7 @@ impl ShardThread {
                 // Bounded by the asker; mostly of the change log, which is in memory.
                 let result = match read::rows(&*self.store, &rows) {
                     Ok(rows) => ReadResult::Answer(Answer::Rows(rows)),
-                    Err(error) => ReadResult::Failed(error.to_string()),
+                    Err(error) => unreadable(error, &self.fatal),
                 };
                 inputs.push(Input::Read { id, group, result });
             }
@@ -377,4 +385,11 @@ impl ShardThread {
         }
         self.mailboxes.revision.send_replace(view.revision());
     }
+}
+
+/// A disk that can't be read, or not as it was written: nothing on it may be trusted any more, so the node ends (DESIGN §7).
+fn unreadable(error: store::Error, fatal: &OnFatal) -> ReadResult {
+    let message = error.to_string();
+    fatal(error.into());
+    ReadResult::Failed(message)
 }

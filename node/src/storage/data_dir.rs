@@ -5,6 +5,7 @@
 //!   identity   who the directory belongs to (identity.rs)
 //!   engine/    RocksDB          staging/   content that is not installed yet
 //!   log/       raft-engine      ballast    space to give up when the disk is full
+//!   retired    why this identity must never take part again; only where corruption was found
 //! ```
 //! Invariant: nothing in the directory is touched before the lock is held and the identity has been found to be the expected one.
 
@@ -17,6 +18,9 @@ use uuid::Uuid;
 
 use super::identity::{FORMAT, Identity, Incarnation, Malformed};
 use super::sync_dir;
+
+/// The note that a directory's identity never takes part again.
+const RETIRED: &str = "retired";
 
 /// Why a directory can't be used; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,8 @@ pub enum OpenError {
     DamagedIdentity(PathBuf),
     #[error("{} has data but no identity: restore its file `identity`, or empty it to start a new node", .0.display())]
     LostIdentity(PathBuf),
+    #[error("the node of {} is retired: {why}", .dir.display())]
+    Retired { dir: PathBuf, why: String },
     #[error("no space left for {}: free some on its file system", .0.display())]
     Full(PathBuf),
     #[error("{} can't be used: {source}; check the path and the disk", .path.display())]
@@ -102,6 +108,11 @@ impl DataDir {
                 });
             }
         }
+        match fs::read_to_string(path.join(RETIRED)) {
+            Ok(why) => return Err(OpenError::Retired { dir: path, why }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(OpenError::io(&path)(error)),
+        }
         let dir = DataDir {
             path,
             identity,
@@ -111,6 +122,14 @@ impl DataDir {
             return Err(OpenError::LostIdentity(dir.path));
         }
         Ok(dir)
+    }
+
+    /// Notes in the directory at `path`, durably, that its identity never takes part again: its disk lost what it had promised.
+    ///
+    /// # Errors
+    /// The note can't be written.
+    pub fn retire(path: &Path, why: &str) -> io::Result<()> {
+        replace(&path.join(RETIRED), why.as_bytes())
     }
 
     /// None: the directory is new and nobody's yet.
@@ -245,6 +264,17 @@ mod tests {
     use super::*;
 
     const CLUSTER: Uuid = Uuid::from_u128(0xfeed);
+
+    #[test]
+    fn a_retired_identity_never_opens_again() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(claimed(dir.path()));
+        DataDir::retire(dir.path(), "a bad block").unwrap();
+        match DataDir::open(dir.path(), None) {
+            Err(OpenError::Retired { why, .. }) => assert_eq!(why, "a bad block"),
+            other => panic!("{other:?}"),
+        }
+    }
 
     fn claimed(dir: &Path) -> DataDir {
         let mut data = DataDir::open(dir, None).unwrap();

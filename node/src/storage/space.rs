@@ -1,11 +1,11 @@
 //! What happens before a disk is full: user writes stop early, and a ballast file gives its space to what recovery needs.
 //!
 //! ```text
-//!   free space   ├──────────── normal ────────────┤ low: refuse user writes ┤ critical: ballast released ┤ full
+//!   free space   ├──────────── normal ────────────┤ low: refuse user writes ┤ critical: ballast released, no entries ┤ full
 //!                                                  max(2 %, 256 MiB)          a quarter of that
 //! ```
-//! Invariant: while the ballast is away user writes are refused, so the space it gave goes to flushes, truncation and metadata only.
-//! It is taken back first, and writes are let in again once there is space beside it.
+//! Invariant: while the ballast is away neither users' writes nor, as a follower, their entries are taken, so the space it gave goes
+//! to flushes, truncation and metadata only. It is taken back first, and writes are let in again once there is space beside it.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -51,6 +51,18 @@ pub enum WriteMode {
     Normal,
     /// Only what frees space or keeps the cluster going: flushes, truncation, metadata, deletes of whole partitions.
     RefuseUserWrites,
+    /// The ballast is away: the node takes no entries of partitions from their leaders either. What it has is still applied.
+    RecoverOnly,
+}
+
+impl WriteMode {
+    pub fn refuses_writes(self) -> bool {
+        self != WriteMode::Normal
+    }
+
+    pub fn refuses_entries(self) -> bool {
+        self == WriteMode::RecoverOnly
+    }
 }
 
 /// Watches the file system of a data directory and owns its ballast.
@@ -119,7 +131,7 @@ impl SpaceMonitor {
     pub fn release_ballast(&self) -> Result<()> {
         let mut state = self.state.lock();
         self.release(&mut state)?;
-        state.mode = WriteMode::RefuseUserWrites;
+        state.mode = WriteMode::RecoverOnly;
         Ok(())
     }
 
@@ -170,41 +182,25 @@ enum Step {
 fn judge(config: &SpaceConfig, space: Space, ballast_held: bool) -> (WriteMode, Step) {
     let reserve = config.reserve(space.total);
     let critical = reserve / 4;
-    if ballast_held {
-        let step = if space.free < critical {
-            Step::Release
+    if ballast_held || config.ballast_bytes == 0 {
+        return if space.free < critical && ballast_held {
+            (WriteMode::RecoverOnly, Step::Release)
+        } else if space.free < critical {
+            (WriteMode::RecoverOnly, Step::Keep)
+        } else if space.free < reserve {
+            (WriteMode::RefuseUserWrites, Step::Keep)
         } else {
-            Step::Keep
+            (WriteMode::Normal, Step::Keep)
         };
-        let mode = if space.free < reserve {
-            WriteMode::RefuseUserWrites
-        } else {
-            WriteMode::Normal
-        };
-        return (mode, step);
-    }
-    if config.ballast_bytes == 0 {
-        return (
-            if space.free < reserve {
-                WriteMode::RefuseUserWrites
-            } else {
-                WriteMode::Normal
-            },
-            Step::Keep,
-        );
     }
     // Twice the critical bytes beside it, so that it is not released again at once.
-    let step = if space.free >= config.ballast_bytes + 2 * critical {
-        Step::Take
+    if space.free < config.ballast_bytes + 2 * critical {
+        (WriteMode::RecoverOnly, Step::Keep)
+    } else if space.free < reserve + config.ballast_bytes {
+        (WriteMode::RefuseUserWrites, Step::Take)
     } else {
-        Step::Keep
-    };
-    let mode = if space.free < reserve + config.ballast_bytes {
-        WriteMode::RefuseUserWrites
-    } else {
-        WriteMode::Normal
-    };
-    (mode, step)
+        (WriteMode::Normal, Step::Take)
+    }
 }
 
 /// Bytes that an unprivileged process may use, and of the whole file system.
@@ -234,10 +230,10 @@ mod tests {
             (400, 10_000, true, (Normal, Keep)),
             (399, 10_000, true, (RefuseUserWrites, Keep)),
             (100, 10_000, true, (RefuseUserWrites, Keep)),
-            (99, 10_000, true, (RefuseUserWrites, Release)),
-            (0, 10_000, true, (RefuseUserWrites, Release)),
-            (199, 10_000, false, (RefuseUserWrites, Keep)),
-            (299, 10_000, false, (RefuseUserWrites, Keep)),
+            (99, 10_000, true, (RecoverOnly, Release)),
+            (0, 10_000, true, (RecoverOnly, Release)),
+            (199, 10_000, false, (RecoverOnly, Keep)),
+            (299, 10_000, false, (RecoverOnly, Keep)),
             (300, 10_000, false, (RefuseUserWrites, Take)),
             (499, 10_000, false, (RefuseUserWrites, Take)),
             (500, 10_000, false, (Normal, Take)),
@@ -269,7 +265,7 @@ mod tests {
         assert!(blocks().unwrap() >= 1 << 20);
         monitor.release_ballast().unwrap();
         assert!(blocks().is_err());
-        assert_eq!(monitor.mode(), WriteMode::RefuseUserWrites);
+        assert_eq!(monitor.mode(), WriteMode::RecoverOnly);
         assert_eq!(monitor.check().unwrap(), WriteMode::Normal);
         assert!(blocks().unwrap() >= 1 << 20);
         drop(monitor);
@@ -291,7 +287,7 @@ mod tests {
             ballast_bytes: 1 << 20,
         };
         let monitor = SpaceMonitor::open(dir.path(), config).unwrap();
-        assert_eq!(monitor.mode(), WriteMode::RefuseUserWrites);
+        assert_eq!(monitor.mode(), WriteMode::RecoverOnly);
         assert!(!dir.path().join("ballast").exists());
     }
 }

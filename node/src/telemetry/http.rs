@@ -70,9 +70,22 @@ impl Telemetry {
         metrics: Metrics,
         ready: impl Fn() -> Health + Send + Sync + 'static,
     ) -> Result<Telemetry, HttpError> {
-        let error = |source| HttpError { address, source };
-        let listener = TcpListener::bind(address).await.map_err(error)?;
-        let local_addr = listener.local_addr().map_err(error)?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| HttpError { address, source })?;
+        Telemetry::serve(listener, address, metrics, ready)
+    }
+
+    /// As [`start`](Telemetry::start), on a listener that was bound before anything else could go wrong.
+    pub fn serve(
+        listener: TcpListener,
+        address: SocketAddr,
+        metrics: Metrics,
+        ready: impl Fn() -> Health + Send + Sync + 'static,
+    ) -> Result<Telemetry, HttpError> {
+        let local_addr = listener
+            .local_addr()
+            .map_err(|source| HttpError { address, source })?;
         let pages = Arc::new(Pages {
             metrics,
             ready: Box::new(ready),

@@ -58,7 +58,7 @@ fn user_writes_stop_before_the_disk_is_full() {
     let held = disk.path().join("ballast");
     assert!(held.exists());
     fill(&disk.path());
-    assert_eq!(monitor.check().expect("check"), WriteMode::RefuseUserWrites);
+    assert_eq!(monitor.check().expect("check"), WriteMode::RecoverOnly);
     assert!(!held.exists(), "the ballast is given up");
     assert!(monitor.space().expect("space").free >= SPACE.ballast_bytes);
     fs::remove_file(disk.path().join("filler")).expect("remove");

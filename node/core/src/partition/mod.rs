@@ -115,6 +115,8 @@ pub enum ReadResult {
 pub struct Mood {
     /// The disk is nearly full.
     pub refuse_writes: bool,
+    /// The disk is so full that entries of partitions are not taken from their leaders either: they are as lost as on a bad network.
+    pub refuse_entries: bool,
     /// This node's wall clock is far ahead of its peers'.
     pub clock_ahead: bool,
 }

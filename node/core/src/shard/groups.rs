@@ -182,6 +182,9 @@ impl Shard {
             // Snapshots come in chunks.
             return;
         }
+        if self.mood.refuse_entries && id != GroupId::META && brings_entries(&message) {
+            return;
+        }
         self.counts.votes_held +=
             u64::from(is_vote(message.message.get_msg_type()) && replica.group.is_silent(self.now));
         replica.group.step(from, message, self.now);
@@ -693,7 +696,7 @@ impl Shard {
             .replicas
             .get(&id)
             .is_some_and(|r| r.group.replica == to && !r.group.is_installing());
-        if !mine || !self.takes_part(id) {
+        if !mine || !self.takes_part(id) || (self.mood.refuse_entries && id != GroupId::META) {
             return;
         }
         let origin = self.origin();
@@ -859,4 +862,10 @@ pub(super) fn metadata_of(pairs: &[(Keyspace, bytes::Bytes, bytes::Bytes)]) -> M
         }
     }
     state
+}
+
+/// Whether a leader wants entries to be kept here.
+fn brings_entries(message: &RaftMessage) -> bool {
+    message.message.get_msg_type() == MessageType::MsgAppend
+        && !message.message.get_entries().is_empty()
 }

@@ -76,6 +76,8 @@ pub enum Input {
     RefuseWrites(bool),
     /// Nodes that seem to be away, as gossip has it: a hint where not to ask first, never truth.
     Suspects(BTreeSet<NodeId>),
+    /// The disk is full up to what recovery needs, or no longer: followers here take no entries and no snapshots of partitions.
+    RefuseEntries(bool),
     /// Give up leadership of everything, for a planned stop.
     HandOver,
     /// A cluster begins on this node; to the first shard only.

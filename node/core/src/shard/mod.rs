@@ -45,6 +45,8 @@ use crate::wire::{
 const FLUSH_LOG_BYTES: usize = 32 << 20;
 /// The engine is flushed this often even if little was written, µs.
 const FLUSH_US: u64 = 60_000_000;
+/// Ticks between two tries of a node whose disk is nearly full to hand over what it leads.
+const FULL_HAND_OVER_TICKS: u64 = 300;
 /// A raft frame is sent when it has this many bytes.
 const RAFT_FRAME_BYTES: usize = 256 << 10;
 /// A forwarded request may not ask to be remembered for longer than this, ms.
@@ -320,8 +322,14 @@ impl Shard {
             } => self.on_piece(transfer, pairs, done),
             Input::Installed(group) => self.on_installed(group),
             Input::View(view) => self.on_view(view),
-            Input::RefuseWrites(refuse) => self.mood.refuse_writes = refuse,
             Input::Suspects(suspects) => self.gateway.suspects = suspects,
+            Input::RefuseWrites(refuse) => {
+                self.mood.refuse_writes = refuse;
+                if refuse {
+                    self.hand_over();
+                }
+            }
+            Input::RefuseEntries(refuse) => self.mood.refuse_entries = refuse,
             Input::HandOver => {
                 self.handing_over = true;
                 self.hand_over();
@@ -341,7 +349,9 @@ impl Shard {
         for id in ids {
             self.tick_group(id);
         }
-        if self.mood.clock_ahead || self.handing_over {
+        // With a full disk only now and then: where all disks are full, leaders would go round and round.
+        let is_full = self.mood.refuse_writes && self.ticks.is_multiple_of(FULL_HAND_OVER_TICKS);
+        if self.mood.clock_ahead || self.handing_over || is_full {
             self.hand_over();
         }
         self.tick_meta();

@@ -15,7 +15,7 @@ const ROTATE_WHILE_RUNNING_BYTES: u64 = 64 << 20;
 /// Last words are looked for in this much of the end.
 const TAIL_BYTES: u64 = 16 << 10;
 /// And cut after this many characters.
-const LINE_CHARS_MAX: usize = 300;
+const LINE_CHARS_MAX: usize = 800;
 
 /// Makes room before a start.
 ///
