@@ -48,11 +48,15 @@ def root():
 
 
 @pytest.fixture
-def say(capsys):
-    """Prints a figure although pytest captures output: it belongs to the result."""
+def say(request):
+    """Notes a figure that belongs to the result; all of them are printed at the end, whichever process ran the test."""
+    return lambda text: request.node.user_properties.append(("said", text))
 
-    def print_it(text):
-        with capsys.disabled():
-            print(f"\n    {text}", end="", flush=True)
 
-    return print_it
+def pytest_terminal_summary(terminalreporter):
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, [])]
+    said = [(r.nodeid, text) for r in reports if r.when == "call" for name, text in r.user_properties if name == "said"]
+    if said:
+        terminalreporter.section("figures")
+    for test, text in said:
+        terminalreporter.line(f"{test.rpartition('::')[2]}: {text}")

@@ -25,7 +25,7 @@ class Cluster:
         self.file, self.dir, self.log = root / "cluster.yaml", root / "dir", root / "operator.log"
         self.names = [f"{NAME}-{id}" for id in range(1, nodes + 1)]
         self.operator = None
-        self.disks = {}
+        self.disks, self.clients = {}, {}
         self.write(f"spec:\n  nodes: {nodes}\n")
         STARTED.append(self)
 
@@ -109,6 +109,16 @@ class Cluster:
     def ready(self, seconds=60):
         self.waits_for("Ready", "True", seconds=seconds)
 
+    def most_leading(self):
+        """The node that leads most partitions, once one leads any."""
+
+        def look():
+            nodes = self.status().get("nodes", [])
+            most = max(nodes, key=lambda node: node.get("leaders") or 0, default=None)
+            return most and most.get("leaders") and most["name"]
+
+        return eventually("a node leads something", look, 60, every=0.2)
+
     # The nodes
 
     def node_dir(self, name):
@@ -124,7 +134,11 @@ class Cluster:
         return [self.url(name) for name in self.names]
 
     def client(self, name=None, **options):
-        return dynamodb(self.url(name or self.names[0]), **options)
+        """A client of one node, made once: boto3 takes long to make one."""
+        key = (self.url(name or self.names[0]), *sorted(options.items()))
+        if key not in self.clients:
+            self.clients[key] = dynamodb(key[0], **options)
+        return self.clients[key]
 
     def pid(self, name):
         """The pid that the node's pid file names; None if there is none."""

@@ -1,5 +1,6 @@
 """Small ext4 file systems on loop devices, whose plug can be pulled. Needs root."""
 
+import errno
 import fcntl
 import os
 import struct
@@ -48,10 +49,22 @@ class Disk:
         return found.f_bavail * found.f_frsize
 
     def fill(self, leave_bytes):
-        """Allocates a file that leaves `leave_bytes` free; answers its path."""
+        """Allocates a file that leaves `leave_bytes` free, however others write at the same time; answers its path."""
         path = self.place / "filler"
+        step = 64 << 20
         with open(path, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, self.free_bytes() - leave_bytes)
+            end = 0
+            while step >= 4096:
+                if self.free_bytes() - step < leave_bytes:
+                    step //= 2
+                    continue
+                try:
+                    os.posix_fallocate(file.fileno(), end, step)
+                    end += step
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    step //= 2
         return path
 
     def close(self):
