@@ -4,6 +4,7 @@ use kv_model::index::{IndexSchema, Projection};
 use kv_model::schema::{KeyAttribute, TableSchema};
 
 use crate::ids::TableId;
+pub use crate::meta::extras::{ClassChange, Extras, ExtrasChange, OnDemand, Tag, Warm};
 pub use crate::meta::records::StreamView;
 
 /// Where a table or an index is in its life.
@@ -91,6 +92,7 @@ pub struct NewTable {
     pub partitions: u32,
     pub indexes: Vec<NewIndex>,
     pub stream: Option<StreamView>,
+    pub extras: ExtrasChange,
 }
 
 /// What `UpdateTable` changes; `None` leaves as it is.
@@ -103,6 +105,7 @@ pub struct TableChange {
     pub stream: Option<Option<StreamView>>,
     /// Attribute by which items expire, and whether they do.
     pub expiry: Option<(String, bool)>,
+    pub extras: Option<ExtrasChange>,
 }
 
 /// A table.
@@ -128,6 +131,7 @@ pub struct Table {
     /// Of which at most one runs.
     pub streams: Vec<Stream>,
     pub expiry: Option<Expiry>,
+    pub extras: Extras,
 }
 
 impl Table {

@@ -166,6 +166,17 @@ impl KeyAttribute {
         (kind == self.kind).then_some(part)
     }
 
+    /// Refuses an empty value in a key condition.
+    ///
+    /// # Errors
+    /// [`Error::EmptyString`], [`Error::EmptyBinary`].
+    pub fn check_not_empty(&self, value: &AttributeValue) -> Result<(), Error> {
+        match Part::new(value) {
+            Some(part) => self.check_len(part, usize::MAX, Error::Mismatch),
+            None => Ok(()),
+        }
+    }
+
     fn check_len(&self, part: Part<'_>, max: usize, too_long: Error) -> Result<(), Error> {
         let name = || self.name.clone();
         let len = match part {

@@ -7,8 +7,8 @@ use kv_core::meta::wire::{
     self, CreateTable, IndexUnits, NewBilling, StreamChange, TableName, UpdateTable,
 };
 use kv_core::tables::{
-    Billing, Expiry, Index, IndexChange, NewIndex, NewTable, Stream, StreamView, Table,
-    TableChange, TableStatus,
+    Billing, Expiry, ExtrasChange, Index, IndexChange, NewIndex, NewTable, Stream, StreamView,
+    Table, TableChange, TableStatus,
 };
 use kv_model::index::Projection;
 use kv_model::schema::{KeyAttribute, KeyKind};
@@ -49,6 +49,7 @@ pub fn create(caller: &Caller, new: NewTable, created_ms: u64) -> CreateTable {
         partitions,
         indexes,
         stream,
+        extras,
     } = new;
     let (read_units, write_units) = units(billing);
     CreateTable {
@@ -64,6 +65,7 @@ pub fn create(caller: &Caller, new: NewTable, created_ms: u64) -> CreateTable {
         consumers: Vec::new(),
         indexes: indexes.into_iter().map(index).collect(),
         stream: stream.map(|view| new_stream(view, created_ms)),
+        extras: (extras != ExtrasChange::default()).then(|| dated(extras, created_ms)),
     }
 }
 
@@ -74,6 +76,7 @@ pub fn update(caller: &Caller, name: &str, change: TableChange, at_ms: u64) -> U
         index: indexes,
         stream,
         expiry,
+        extras,
     } = change;
     let billing = billing.map(|billing| {
         let (read_units, write_units) = units(billing);
@@ -97,7 +100,16 @@ pub fn update(caller: &Caller, name: &str, change: TableChange, at_ms: u64) -> U
             enabled,
             changed_ms: at_ms,
         }),
+        extras: extras.map(|extras| dated(extras, at_ms)),
     }
+}
+
+/// A change of class gets the time at which it is made.
+fn dated(mut extras: ExtrasChange, at_ms: u64) -> ExtrasChange {
+    if let Some(class) = &mut extras.class {
+        class.at_ms = at_ms;
+    }
+    extras
 }
 
 fn new_stream(view: StreamView, created_ms: u64) -> records::Stream {
@@ -204,6 +216,7 @@ pub fn table_of(record: &records::Table) -> Table {
             enabled: expiry.enabled,
             changed_ms: expiry.changed_ms,
         }),
+        extras: record.extras.clone().unwrap_or_default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A table as clients see it.
 
-use kv_core::tables::{Billing, Index, StreamView, Table, TableStatus};
+use kv_core::tables::{Billing, Extras, Index, StreamView, Table, TableStatus};
 use kv_model::index::Projection;
 use kv_model::schema::KeyAttribute;
 
@@ -50,14 +50,46 @@ pub fn table(o: &mut Object<'_>, table: &Table, region: &str) {
     indexes(o, table, region);
     stream(o, table, region);
     o.bool("DeletionProtectionEnabled", table.deletion_protection);
+    extras(o, &table.extras);
 }
 
-fn status(status: TableStatus) -> &'static str {
+/// A status as the service names it.
+pub fn status(status: TableStatus) -> &'static str {
     match status {
         TableStatus::Creating => "CREATING",
         TableStatus::Active => "ACTIVE",
         TableStatus::Updating => "UPDATING",
         TableStatus::Deleting => "DELETING",
+    }
+}
+
+fn extras(o: &mut Object<'_>, extras: &Extras) {
+    if extras.has_class() {
+        o.object("TableClassSummary", |o| {
+            let class = match extras.infrequent {
+                true => "STANDARD_INFREQUENT_ACCESS",
+                false => "STANDARD",
+            };
+            o.string("TableClass", class);
+            o.float("LastUpdateDateTime", seconds(extras.class_changed_ms));
+        });
+    }
+    if let Some(most) = extras.on_demand {
+        o.object("OnDemandThroughput", |o| {
+            o.value("MaxReadRequestUnits", |out| {
+                out.extend_from_slice(most.read_max.to_string().as_bytes());
+            });
+            o.value("MaxWriteRequestUnits", |out| {
+                out.extend_from_slice(most.write_max.to_string().as_bytes());
+            });
+        });
+    }
+    if let Some(warm) = extras.warm {
+        o.object("WarmThroughput", |o| {
+            o.number("ReadUnitsPerSecond", warm.read_units);
+            o.number("WriteUnitsPerSecond", warm.write_units);
+            o.string("Status", "ACTIVE");
+        });
     }
 }
 

@@ -35,6 +35,9 @@ pub enum Error {
     ConditionalCheckFailed { item: Option<Bytes> },
     #[error("{0}")]
     LimitExceeded(String),
+    /// Another exception of the service, by name.
+    #[error("{1}")]
+    Named(&'static str, String),
     #[error("{0}")]
     ExpiredIterator(String),
     #[error("{0}")]
@@ -109,6 +112,7 @@ impl Error {
             Error::ResourceNotFound(_) => (DYNAMODB, "ResourceNotFoundException"),
             Error::ResourceInUse(_) => (DYNAMODB, "ResourceInUseException"),
             Error::ConditionalCheckFailed { .. } => (DYNAMODB, "ConditionalCheckFailedException"),
+            Error::Named(name, _) => (DYNAMODB, name),
             Error::LimitExceeded(_) => (DYNAMODB, "LimitExceededException"),
             Error::ExpiredIterator(_) => (DYNAMODB, "ExpiredIteratorException"),
             Error::TrimmedDataAccess(_) => (DYNAMODB, "TrimmedDataAccessException"),

@@ -129,7 +129,7 @@ fn code(error: &Error, late: bool) -> Code {
         | Error::IncompleteSignature(_)
         | Error::InvalidSignature(_)
         | Error::UnrecognizedClient => Code::Unauthenticated,
-        Error::ResourceNotFound(_) => Code::NotFound,
+        Error::ResourceNotFound(_) | Error::Named(..) => Code::NotFound,
         Error::ExpiredIterator(_)
         | Error::TrimmedDataAccess(_)
         | Error::ResourceInUse(_)

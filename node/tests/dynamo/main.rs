@@ -8,4 +8,5 @@ mod indexes;
 mod items;
 mod pages;
 mod support;
+mod surroundings;
 mod tables;

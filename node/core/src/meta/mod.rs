@@ -3,6 +3,7 @@
 //! [`records`] are its rows, [`wire`] what is said to and by its leader, [`state`] the deterministic state machine, [`watch`] the
 //! history from which every node follows it, [`view`] the immutable picture that routing uses.
 
+pub mod extras;
 pub mod indexes;
 pub mod records;
 pub mod state;

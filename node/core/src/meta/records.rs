@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
+use super::extras::Extras;
 use crate::ids::{Epoch, GroupId, NodeId, ReplicaId};
 
 /// The one record about the whole.
@@ -189,6 +190,8 @@ pub struct Table {
     pub streams: Vec<Stream>,
     #[prost(message, optional, tag = "32")]
     pub expiry: Option<Expiry>,
+    #[prost(message, optional, tag = "40")]
+    pub extras: Option<Extras>,
 }
 
 /// What an entry of an index holds.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kv_ring::{Member as RingMember, MemberState, Ring, Token};
 
+use super::extras::Extras;
 use super::records::{
     Cluster, Group, Key, Member, Node, NodeState, Record, Reply, Role, Table, TableState,
 };
@@ -497,6 +498,11 @@ impl Edit<'_> {
             indexes,
             streams,
             expiry: None,
+            extras: new.extras.as_ref().map(|change| {
+                let mut extras = Extras::default();
+                extras.apply(change);
+                extras
+            }),
         }));
         Ok(id)
     }
@@ -538,6 +544,9 @@ impl Edit<'_> {
         }
         if let Some(expiry) = &change.expiry {
             table.expiry = Some(expiry.clone());
+        }
+        if let Some(extras) = &change.extras {
+            table.extras.get_or_insert_default().apply(extras);
         }
         if let Some(index) = &change.index {
             self.change_indexes(&mut table, index)?;

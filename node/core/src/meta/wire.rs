@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::extras::ExtrasChange;
 use super::records::{Expiry, Index, KeyAttribute, Stream};
 use crate::wire::RequestId;
 
@@ -93,6 +94,8 @@ pub struct CreateTable {
     pub indexes: Vec<Index>,
     #[prost(message, optional, tag = "31")]
     pub stream: Option<Stream>,
+    #[prost(message, optional, tag = "40")]
+    pub extras: Option<ExtrasChange>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -109,6 +112,8 @@ pub struct UpdateTable {
     pub stream: Option<StreamChange>,
     #[prost(message, optional, tag = "32")]
     pub expiry: Option<Expiry>,
+    #[prost(message, optional, tag = "40")]
+    pub extras: Option<ExtrasChange>,
 }
 
 /// A change of a table's global indexes.

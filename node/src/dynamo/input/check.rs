@@ -204,6 +204,7 @@ impl Node<'_> {
             Shape::Boolean => self.wrong_of(format!("{token} cannot be converted to Boolean")),
             Shape::Integer => self.wrong_of(format!("{token} cannot be converted to Integer")),
             Shape::Long => self.wrong_of(format!("{token} cannot be converted to Long")),
+            Shape::Double => self.wrong_of(format!("{token} cannot be converted to Double")),
             Shape::Blob => self.wrong(words::NOT_BASE64),
             Shape::List(_) | Shape::Map(..) if self.element => self.wrong(words::CAST),
             Shape::Structure(_) if self.element => self.wrong(words::UNEXPECTED_VALUE),
@@ -215,6 +216,7 @@ impl Node<'_> {
 
     fn number<E: serde::de::Error>(self, value: i64, token: &'static str) -> Result<Found, E> {
         match self.member.shape {
+            Shape::Double => Ok(Some(0)),
             Shape::Integer | Shape::Long => {
                 check_number(value, self.member.rules, self.report);
                 Ok(Some(0))
@@ -388,6 +390,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             Shape::Boolean => "java.lang.Boolean",
             Shape::Integer => "java.lang.Integer",
             Shape::Long => "java.lang.Long",
+            Shape::Double => "java.lang.Double",
             Shape::Blob => "java.nio.ByteBuffer",
             Shape::Map(_, values) => {
                 return self.wrong_of(format!(

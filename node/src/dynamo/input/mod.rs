@@ -10,9 +10,12 @@
 mod check;
 mod fields;
 mod items;
+mod rest;
 mod streams;
 mod tables;
 mod words;
+
+use super::error::Error;
 
 pub use check::{check, table_name_of};
 pub use fields::{Bool, Int, Names, Text};
@@ -25,6 +28,17 @@ pub use tables::{
     UPDATE_TIME_TO_LIVE,
 };
 
+/// The input of an operation that has a generated table.
+///
+/// # Errors
+/// [`Error::UnknownOperation`].
+pub fn of_rest(operation: &str) -> Result<&'static Structure, Error> {
+    let found = rest::REST.binary_search_by(|(name, _)| (*name).cmp(operation));
+    found
+        .map(|at| rest::REST[at].1)
+        .map_err(|_| Error::UnknownOperation)
+}
+
 /// What JSON is expected.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
@@ -32,6 +46,8 @@ pub enum Shape {
     Boolean,
     Integer,
     Long,
+    /// A number with decimals, or a time as one.
+    Double,
     Blob,
     List(&'static Member),
     /// Values by name; the second is the Java class of the values, which the service names.

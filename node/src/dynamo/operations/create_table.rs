@@ -1,11 +1,11 @@
 //! `CreateTable`.
 
-use kv_core::tables::{Billing, NewTable, StreamView};
+use kv_core::tables::{self as tables, Billing, ClassChange, ExtrasChange, NewTable, StreamView};
 use kv_model::schema::{KeyAttribute, KeyKind, TableSchema};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Context, indexes, read};
+use super::{Context, indexes, read, tags};
 use crate::database::Database;
 use crate::dynamo::error::Error;
 use crate::dynamo::input::{Bool, CREATE_TABLE, Int, Text, table_name_of};
@@ -41,10 +41,11 @@ struct Request<'a> {
     stream_specification: Option<Stream<'a>>,
     #[serde(rename = "SSESpecification")]
     sse_specification: Option<Encryption>,
-    tags: Option<Vec<IgnoredAny>>,
+    #[serde(borrow)]
+    tags: Option<Vec<tags::Tag<'a>>>,
     #[serde(borrow)]
     table_class: Option<Text<'a>>,
-    on_demand_throughput: Option<IgnoredAny>,
+    on_demand_throughput: Option<OnDemand>,
     resource_policy: Option<IgnoredAny>,
     global_table_source_arn: Option<IgnoredAny>,
 }
@@ -77,9 +78,16 @@ pub(super) struct Throughput {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Warm {
+pub(super) struct Warm {
     read_units_per_second: Option<Int>,
     write_units_per_second: Option<Int>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct OnDemand {
+    max_read_request_units: Option<Int>,
+    max_write_request_units: Option<Int>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +131,15 @@ pub async fn run<D: Database>(
         .map(Stream::view)
         .transpose()?
         .flatten();
+    let tags = tags::kept(request.tags.as_deref().unwrap_or_default())?;
+    let extras = ExtrasChange {
+        tag: tags,
+        ..extras(
+            request.table_class.as_deref(),
+            request.on_demand_throughput,
+            request.warm_throughput.as_ref(),
+        )
+    };
     refuse_later(&request)?;
     let new = NewTable {
         account: context.caller.account.clone(),
@@ -133,6 +150,7 @@ pub async fn run<D: Database>(
         partitions: partitions(request.warm_throughput.as_ref()),
         indexes,
         stream,
+        extras,
     };
     let table = context
         .database
@@ -263,15 +281,6 @@ fn refuse_later(request: &Request<'_>) -> Result<(), Error> {
                 .as_ref()
                 .is_some_and(|s| s.enabled.unwrap_or_default().0),
         ),
-        (
-            "Tags",
-            request.tags.as_ref().is_some_and(|tags| !tags.is_empty()),
-        ),
-        (
-            "TableClass STANDARD_INFREQUENT_ACCESS",
-            request.table_class.as_deref() == Some("STANDARD_INFREQUENT_ACCESS"),
-        ),
-        ("OnDemandThroughput", request.on_demand_throughput.is_some()),
         ("ResourcePolicy", request.resource_policy.is_some()),
         (
             "GlobalTableSourceArn",
@@ -300,6 +309,30 @@ impl Stream<'_> {
             )),
             (false, None) => Ok(None),
         }
+    }
+}
+
+/// What is kept with the table and shown; the class gets its time where the change is made.
+pub(super) fn extras(
+    class: Option<&str>,
+    on_demand: Option<OnDemand>,
+    warm: Option<&Warm>,
+) -> ExtrasChange {
+    let units = |units: Option<Int>| units.and_then(|units| u64::try_from(units.0).ok());
+    ExtrasChange {
+        class: class.map(|class| ClassChange {
+            infrequent: class == "STANDARD_INFREQUENT_ACCESS",
+            at_ms: 0,
+        }),
+        on_demand: on_demand.map(|most| tables::OnDemand {
+            read_max: most.max_read_request_units.map_or(-1, |units| units.0),
+            write_max: most.max_write_request_units.map_or(-1, |units| units.0),
+        }),
+        warm: warm.map(|warm| tables::Warm {
+            read_units: units(warm.read_units_per_second).unwrap_or(0),
+            write_units: units(warm.write_units_per_second).unwrap_or(0),
+        }),
+        ..Default::default()
     }
 }
 

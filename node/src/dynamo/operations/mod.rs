@@ -15,9 +15,11 @@ mod list_tables;
 mod pages;
 mod put_item;
 mod query;
+mod rest;
 mod scan;
 mod streams;
 mod table_features;
+mod tags;
 mod target;
 mod ttl;
 mod update_item;
@@ -41,6 +43,10 @@ use crate::database::Database;
 macro_rules! operations {
     ($($operation:ident),* $(,)?) => {
         /// An operation that is served.
+        #[expect(
+            clippy::enum_variant_names,
+            reason = "the names are the service's"
+        )]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Operation {
             $($operation),*
@@ -90,6 +96,44 @@ operations! {
     GetRecords,
     DescribeLimits,
     DescribeEndpoints,
+    CancelBulkOperation,
+    CreateBackup,
+    CreateGlobalTable,
+    DeleteBackup,
+    DeleteResourcePolicy,
+    DescribeBackup,
+    DescribeBulkOperation,
+    DescribeContributorInsights,
+    DescribeExport,
+    DescribeGlobalTable,
+    DescribeGlobalTableSettings,
+    DescribeImport,
+    DescribeKinesisStreamingDestination,
+    DescribeTableReplicaAutoScaling,
+    DisableKinesisStreamingDestination,
+    EnableKinesisStreamingDestination,
+    ExportTableToPointInTime,
+    GetResourcePolicy,
+    ImportTable,
+    ListBackups,
+    ListBulkOperations,
+    ListContributorInsights,
+    ListExports,
+    ListGlobalTables,
+    ListImports,
+    PutResourcePolicy,
+    RestoreTableFromBackup,
+    RestoreTableToPointInTime,
+    SearchVectors,
+    StartBulkPutItems,
+    TagResource,
+    UntagResource,
+    UpdateContinuousBackups,
+    UpdateContributorInsights,
+    UpdateGlobalTable,
+    UpdateGlobalTableSettings,
+    UpdateKinesisStreamingDestination,
+    UpdateTableReplicaAutoScaling,
 }
 
 /// The target of operations on streams.
@@ -155,13 +199,16 @@ impl Operation {
             Operation::DescribeContinuousBackups => {
                 table_features::continuous_backups(context, body, out).await
             }
-            Operation::ListTagsOfResource => table_features::tags(context, body, out).await,
+            Operation::ListTagsOfResource => tags::list(context, body, out).await,
+            Operation::TagResource => tags::tag(context, body).await,
+            Operation::UntagResource => tags::untag(context, body).await,
             Operation::ListStreams => streams::list(context, body, out).await,
             Operation::DescribeStream => streams::describe(context, body, out).await,
             Operation::GetShardIterator => streams::iterator(context, body, out).await,
             Operation::GetRecords => streams::records(context, body, out).await,
             Operation::DescribeLimits => environment::limits(body, out),
             Operation::DescribeEndpoints => environment::endpoints(context, body, out),
+            other => rest::run(other, context, body, out).await,
         }
     }
 }

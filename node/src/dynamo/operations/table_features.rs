@@ -1,12 +1,10 @@
-//! What tools ask of every table, of features that are not there yet: backups, tags.
-
-use serde::Deserialize;
+//! `DescribeContinuousBackups`: there are none.
 
 use super::describe_table::Request;
 use super::{Context, read};
 use crate::database::Database;
 use crate::dynamo::error::Error;
-use crate::dynamo::input::{RESOURCE_ARN, TABLE_NAME_ONLY, Text, table_name_of};
+use crate::dynamo::input::TABLE_NAME_ONLY;
 use crate::dynamo::output;
 
 /// `DescribeContinuousBackups`
@@ -17,6 +15,12 @@ pub async fn continuous_backups<D: Database>(
 ) -> Result<(), Error> {
     let request: Request<'_> = read(&TABLE_NAME_ONLY, body)?;
     context.table(&request.table_name).await?;
+    describe_off(out);
+    Ok(())
+}
+
+/// The description of a table without continuous backups.
+pub(super) fn describe_off(out: &mut Vec<u8>) {
     output::object(out, |o| {
         o.object("ContinuousBackupsDescription", |o| {
             o.string("ContinuousBackupsStatus", "DISABLED");
@@ -25,39 +29,4 @@ pub async fn continuous_backups<D: Database>(
             });
         });
     });
-    Ok(())
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TagsRequest<'a> {
-    #[serde(borrow)]
-    resource_arn: Text<'a>,
-}
-
-/// `ListTagsOfResource`: no table has any.
-pub async fn tags<D: Database>(
-    context: &Context<'_, D>,
-    body: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), Error> {
-    let request: TagsRequest<'_> = read(&RESOURCE_ARN, body)?;
-    let arn = &*request.resource_arn;
-    let name = table_name_of(arn);
-    if name == arn {
-        return Err(Error::invalid(format_args!(
-            "Invalid TableArn: Invalid ResourceArn provided as input {arn}"
-        )));
-    }
-    context
-        .active_table(name)
-        .await
-        .map_err(|error| match error {
-            Error::ResourceNotFound(_) => Error::ResourceNotFound(format!(
-                "Requested resource not found: ResourcArn: {arn} not found"
-            )),
-            other => other,
-        })?;
-    output::object(out, |o| o.array("Tags", [(); 0], |(), _| {}));
-    Ok(())
 }

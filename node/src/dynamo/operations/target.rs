@@ -138,18 +138,32 @@ impl<'t> Target<'t> {
         let (hash, range) = (self.hash(), self.range());
         if let ([hash], [] | [_]) = (hash, range) {
             let condition = clauses.bind(hash, range.first())?;
-            return Ok(Bound {
+            return self.not_empty(Bound {
                 hash: vec![condition.hash],
                 equal: Vec::new(),
                 test: condition.range,
             });
         }
         let many = clauses.bind_many(hash, range)?;
-        Ok(Bound {
+        self.not_empty(Bound {
             hash: many.hash,
             equal: many.equal,
             test: many.range,
         })
+    }
+
+    /// No key is empty, so none is looked for.
+    fn not_empty(&self, bound: Bound) -> Result<Bound, Error> {
+        let tested = bound.test.iter().flat_map(RangeCondition::operands);
+        let tested = tested.filter_map(|value| Some((self.range().get(bound.equal.len())?, value)));
+        let hash = self.hash().iter().zip(&bound.hash);
+        for (attribute, value) in hash
+            .chain(self.range().iter().zip(&bound.equal))
+            .chain(tested)
+        {
+            attribute.check_not_empty(value)?;
+        }
+        Ok(bound)
     }
 
     /// The rows that a key condition describes.

@@ -1,10 +1,10 @@
 //! `UpdateTable`: billing and deletion protection.
 
-use kv_core::tables::{Billing, StreamView, Table, TableChange, TableStatus};
+use kv_core::tables::{Billing, ExtrasChange, StreamView, Table, TableChange, TableStatus};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::create_table::{Definition, Encryption, Stream, Throughput};
+use super::create_table::{Definition, Encryption, OnDemand, Stream, Throughput, Warm, extras};
 use super::{Context, indexes, named, read};
 use crate::database::Database;
 use crate::dynamo::error::Error;
@@ -30,8 +30,8 @@ struct Request<'a> {
     sse_specification: Option<Encryption>,
     #[serde(borrow)]
     table_class: Option<Text<'a>>,
-    on_demand_throughput: Option<IgnoredAny>,
-    warm_throughput: Option<IgnoredAny>,
+    on_demand_throughput: Option<OnDemand>,
+    warm_throughput: Option<Warm>,
     replica_updates: Option<IgnoredAny>,
 }
 
@@ -81,12 +81,18 @@ pub async fn run<D: Database>(
     if let Some(view) = stream {
         check_stream(&table, view)?;
     }
+    let extras = extras(
+        request.table_class.as_deref(),
+        request.on_demand_throughput,
+        request.warm_throughput.as_ref(),
+    );
     let change = TableChange {
         billing,
         deletion_protection: request.deletion_protection_enabled.map(|enabled| enabled.0),
         index,
         stream,
         expiry: None,
+        extras: (extras != ExtrasChange::default()).then_some(extras),
     };
     let table = context
         .database
@@ -152,12 +158,6 @@ fn refuse_later(request: &Request<'_>) -> Result<(), Error> {
                 .as_ref()
                 .is_some_and(|s| s.enabled.unwrap_or_default().0),
         ),
-        (
-            "TableClass STANDARD_INFREQUENT_ACCESS",
-            request.table_class.as_deref() == Some("STANDARD_INFREQUENT_ACCESS"),
-        ),
-        ("OnDemandThroughput", request.on_demand_throughput.is_some()),
-        ("WarmThroughput", request.warm_throughput.is_some()),
         ("ReplicaUpdates", request.replica_updates.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {

@@ -16,7 +16,7 @@ use kv_core::partition::evaluate::{Parsed, evaluate};
 use kv_core::read;
 use kv_core::store::{self, KeyRange, Keyspace, Reader, Visitor};
 use kv_core::tables::{
-    Billing, Expiry, Index, IndexChange, NewIndex, NewTable, Stream, Table, TableChange,
+    Billing, Expiry, Extras, Index, IndexChange, NewIndex, NewTable, Stream, Table, TableChange,
     TableStatus,
 };
 use kv_model::encoding::key::RowKey;
@@ -201,6 +201,14 @@ impl Database for Memory {
                 .into_iter()
                 .collect(),
             expiry: None,
+            extras: {
+                let (mut extras, mut change) = (Extras::default(), new.extras);
+                if let Some(class) = &mut change.class {
+                    class.at_ms = 1_700_000_000_500;
+                }
+                extras.apply(&change);
+                extras
+            },
         });
         tables.insert(key, Arc::clone(&table));
         Ok(table)
@@ -231,6 +239,9 @@ impl Database for Memory {
                     table.indexes.retain(|index| index.schema.name != name);
                 }
                 Some(IndexChange::Units(_)) | None => {}
+            }
+            if let Some(extras) = &change.extras {
+                table.extras.apply(extras);
             }
             if let Some((attribute, enabled)) = change.expiry {
                 table.expiry = Some(Expiry {
