@@ -2,6 +2,7 @@
 
 mod tables;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use kv_core::meta::wire::{Change, MetaRefusal, Outcome};
 use kv_core::read;
 use kv_core::store::Store;
 use kv_core::tables::{NewTable, Table, TableChange};
+use parking_lot::RwLock;
 use tokio::sync::{Mutex, oneshot};
 
 use crate::database::Database;
@@ -31,6 +33,37 @@ pub struct Client {
     fatal: OnFatal,
     /// When the last question for the newest metadata began; one is under way at a time, and who waited shares it.
     barrier: Mutex<Option<Instant>>,
+    shown: RwLock<Shown>,
+}
+
+/// Tables as requests see them, of one revision of the metadata: each request asks for its table, and making one takes a
+/// dozen allocations. As many as the metadata have.
+#[derive(Debug, Default)]
+struct Shown {
+    revision: u64,
+    /// By account and name.
+    tables: HashMap<String, HashMap<String, Arc<Table>>>,
+}
+
+impl Shown {
+    fn find(&self, revision: u64, account: &str, name: &str) -> Option<Arc<Table>> {
+        if self.revision != revision {
+            return None;
+        }
+        self.tables.get(account)?.get(name).cloned()
+    }
+
+    fn keep(&mut self, revision: u64, table: &Arc<Table>) {
+        if self.revision > revision {
+            return;
+        }
+        if self.revision < revision {
+            self.revision = revision;
+            self.tables.clear();
+        }
+        let of_account = self.tables.entry(table.account.clone()).or_default();
+        of_account.insert(table.name.clone(), table.clone());
+    }
 }
 
 impl std::fmt::Debug for Client {
@@ -47,6 +80,7 @@ impl Client {
             store,
             fatal,
             barrier: Mutex::new(None),
+            shown: RwLock::default(),
         }
     }
 
@@ -136,12 +170,14 @@ impl Client {
     }
 
     fn known(&self, account: &str, name: &str) -> Option<Arc<Table>> {
-        self.mailboxes
-            .view
-            .load()
-            .state
-            .table_named(account, name)
-            .map(|t| Arc::new(tables::table_of(t)))
+        let view = self.mailboxes.view.load();
+        let revision = view.state.revision();
+        if let Some(table) = self.shown.read().find(revision, account, name) {
+            return Some(table);
+        }
+        let table = Arc::new(tables::table_of(view.state.table_named(account, name)?));
+        self.shown.write().keep(revision, &table);
+        Some(table)
     }
 
     fn here(&self, id: u64) -> Result<Arc<Table>, Error> {

@@ -73,7 +73,6 @@ async fn dynamodb_local(setup: &Setup) -> anyhow::Result<Option<(Server, SocketA
         &port,
         "-dbPath",
         &data,
-        "-sharedDb",
         "-disableTelemetry",
     ];
     let mut server = Server::start("java", arguments, &dir.join("log"))?;
