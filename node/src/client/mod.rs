@@ -15,7 +15,7 @@ use kv_core::meta::view::Route;
 use kv_core::meta::wire::{Change, MetaRefusal, Outcome};
 use kv_core::read;
 use kv_core::store::Store;
-use kv_core::tables::{NewTable, Table, TableChange};
+use kv_core::tables::{NewTable, Table, TableChange, TableStatus};
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, oneshot};
 
@@ -259,7 +259,11 @@ impl Database for Client {
         name: &str,
         deadline: Instant,
     ) -> Result<Arc<Table>, Error> {
-        if let Some(table) = self.known(account, name) {
+        // What is in between may be over elsewhere: another node may have told this client so already.
+        let settled = |table: &Arc<Table>| {
+            matches!(table.status, TableStatus::Active | TableStatus::Updating)
+        };
+        if let Some(table) = self.known(account, name).filter(settled) {
             return Ok(table);
         }
         self.catch_up(deadline).await?;
