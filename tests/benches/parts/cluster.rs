@@ -1,7 +1,7 @@
 //! Three nodes against three of etcd with fsync: durable puts and linearizable reads of 100 B and 1 KB.
 //!
-//! Both clients keep 64 connections with one request in flight each, in turns over the three nodes. Ours speaks HTTP/1.1 by hyper,
-//! etcd's gRPC by tonic, each the way that the server offers; the client's own CPU time is shown, for it shares the cores.
+//! Both clients keep 64 connections with one request in flight each, in turns over the three nodes. Ours speaks HTTP/1.1,
+//! etcd's HTTP/2 with gRPC's frames, both by hyper with requests built beforehand; the client's own CPU time is shown, for it shares the cores.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
