@@ -45,7 +45,7 @@ mutants: setup ## Classic bugs, each of which the simulation must catch
 e2e: build ## Real processes and real clients
 	scripts/e2e
 
-bench: build ## Measure the floors against DynamoDB Local and etcd; one part alone: make bench ONLY=get (put, cluster, kill, idle, start)
+bench: setup ## Measure the floors against DynamoDB Local and etcd; one part alone: make bench ONLY=get (put, cluster, kill, idle, start)
 	scripts/bench $(ONLY)
 
 soak: setup ## The simulation until stopped
