@@ -182,6 +182,10 @@ async fn what_an_index_can_not_give_is_refused() {
             "One or more parameter values were invalid: Global secondary index of_c does not project [f]",
         ),
         (
+            json!({"FilterExpression": "f = :v"}),
+            "One or more parameter values were invalid: Secondary index of_c does not project one or more filter attributes: [f]",
+        ),
+        (
             json!({"IndexName": "nope"}),
             "The table does not have the specified index: nope",
         ),

@@ -5,11 +5,13 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use kv_core::meta::MetaState;
-use kv_core::meta::records::{Index, KeyAttribute, Node, NodeState, ProjectionKind};
-use kv_core::meta::wire::{Change, CreateTable, TableName};
+use kv_core::meta::records::{
+    Expiry, Index, KeyAttribute, Node, NodeState, ProjectionKind, Stream,
+};
+use kv_core::meta::wire::{Change, CreateTable, TableName, UpdateTable};
 use kv_ring::{NodeId, NodeSpec, Token, plan};
 
-use super::workload::{ACCOUNT, TABLE};
+use super::workload::{ACCOUNT, EXPIRY, TABLE};
 
 const REPLICAS: usize = 3;
 const ZONES: [&str; 3] = ["a", "b", "c"];
@@ -77,7 +79,21 @@ pub fn create_table(name: &str, uuid: u64, partitions: u32) -> Change {
         } else {
             Vec::new()
         },
+        stream: (name != TABLE).then(Stream::default),
         indexes: if name == TABLE { indexes() } else { Vec::new() },
+        ..Default::default()
+    })
+}
+
+/// Lets the items of a table expire.
+pub fn expire(name: &str) -> Change {
+    Change::UpdateTable(UpdateTable {
+        table: table_name(name),
+        expiry: Some(Expiry {
+            attribute: EXPIRY.to_owned(),
+            enabled: true,
+            changed_ms: 1,
+        }),
         ..Default::default()
     })
 }

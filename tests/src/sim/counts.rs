@@ -28,7 +28,7 @@ counts! {
     elections, snapshots_sent, snapshots_installed, truncations, not_applied, duplicate_ids, expired_leases, read_indexes, votes_held,
     flushes, stale_routes, crashes, crashes_between_outputs, restarts, suspensions, torn_tails, disks_lost, bits_flipped_and_refused,
     disks_full, frames_lost, frames_duplicated, transfers, late_transfers, hand_overs, leaders_isolated, forgetful_followers,
-    tables_created, tables_deleted, index_entries, tombstones_purged, replays,
+    tables_created, tables_deleted, index_entries, tombstones_purged, expired_items, replays,
 }
 
 impl Counts {
@@ -50,11 +50,12 @@ impl Counts {
             bad_frames: _,
             replays,
             index_entries,
-            expired_items: _,
+            expired_items,
             tombstones_purged,
             index_lag_ms: _,
         } = core;
         self.tombstones_purged += tombstones_purged;
+        self.expired_items += expired_items;
         self.elections += elections;
         self.index_entries += index_entries;
         self.snapshots_sent += snapshots_sent;

@@ -20,6 +20,8 @@ pub const SHARDS: u32 = 2;
 const PIECE_BYTES: usize = 3_000;
 /// Twice as long as a write of the feeder may be on its way, and short enough to see tombstones go.
 const TOMBSTONE_MS: u64 = 8_000;
+/// Items that have expired are looked for often.
+const EXPIRE_US: u64 = 100_000;
 
 /// Whether a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +126,7 @@ impl Node {
                 nonce: self.disk.nonce,
                 seeds: (1..=nodes).map(NodeId).collect(),
                 flush_log_bytes: self.flush_log_bytes,
-                expire_us: 0,
+                expire_us: EXPIRE_US,
                 tombstone_ms: TOMBSTONE_MS,
             };
             let shard =

@@ -23,6 +23,8 @@ pub const PARTITIONS: u32 = 3;
 const KEYS_PER_PARTITION: usize = 2;
 pub const ACCOUNT: &str = "simulation";
 pub const TABLE: &str = "checked";
+/// Attribute by which items of the table that comes and goes expire.
+pub const EXPIRY: &str = "at";
 /// A table that is made and deleted over and over.
 pub const CHURN: &str = "churn";
 
@@ -365,17 +367,26 @@ impl Workload {
     }
 
     /// A write to the table that comes and goes; nobody checks what becomes of it.
-    pub fn churn_write(&mut self, table: u64) -> Operation {
+    /// An item that has expired; half of the time right behind it a new one in its place that never does.
+    pub fn churn_writes(&mut self, table: u64, now_s: u64) -> Vec<Operation> {
         self.next_tag += 1;
         let row = self.row(self.next_tag as usize % self.keys.len(), table);
-        let item = encode([("pk", number(self.next_tag))]);
-        Operation::Write(Write {
-            table,
-            row,
-            key: item.clone(),
-            action: Some(Action::Put(item)),
-            ..Default::default()
-        })
+        let pk = || ("pk", number(self.next_tag));
+        let expired = encode([pk(), (EXPIRY, number(now_s.saturating_sub(10)))]);
+        let mut items = vec![expired];
+        if self.next_tag.is_multiple_of(2) {
+            items.push(encode([pk()]));
+        }
+        let writes = items.into_iter().map(|item| {
+            Operation::Write(Write {
+                table,
+                row: row.clone(),
+                key: item.clone(),
+                action: Some(Action::Put(item)),
+                ..Default::default()
+            })
+        });
+        writes.collect()
     }
 }
 

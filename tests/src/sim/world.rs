@@ -1018,6 +1018,7 @@ impl World {
                 self.counts.tables_created += 1;
                 bootstrap::create_table(CHURN, self.next_uuid, 1)
             }
+            (Some(_), Some(churn)) if churn.expiry.is_none() => bootstrap::expire(CHURN),
             (Some(_), Some(_)) if self.random.chance(600) => return,
             (Some(_), Some(_)) => {
                 self.counts.tables_deleted += 1;
@@ -1041,19 +1042,22 @@ impl World {
         let Some(table) = view.state.table_named(super::workload::ACCOUNT, CHURN) else {
             return;
         };
-        let operation = self.workload.churn_write(table.id);
+        let wall_ms = self.nodes[node as usize - 1].clock.now(self.at_us).wall_ms;
+        let operations = self.workload.churn_writes(table.id, wall_ms / 1000);
         let deadline_us =
             self.nodes[node as usize - 1].clock.mono_us(self.at_us) + 2_000 * MILLISECOND;
-        self.feed(
-            node,
-            0,
-            Input::Request(Request {
-                token: 0,
-                caller: caller(),
-                operation,
-                deadline_us,
-            }),
-        );
+        for operation in operations {
+            self.feed(
+                node,
+                0,
+                Input::Request(Request {
+                    token: 0,
+                    caller: caller(),
+                    operation,
+                    deadline_us,
+                }),
+            );
+        }
     }
 
     // ---- looking ----

@@ -301,8 +301,8 @@ impl Stream<'_> {
             (true, Some("NEW_IMAGE")) => Ok(Some(StreamView::NewImage)),
             (true, Some("OLD_IMAGE")) => Ok(Some(StreamView::OldImage)),
             (true, Some(_)) => Ok(Some(StreamView::NewAndOldImages)),
-            (true, None) => Err(Error::invalid(
-                "StreamSpecification.StreamViewType must be specified when StreamEnabled is true",
+            (true, None) => Err(Error::validation(
+                "Invalid StreamViewType: Stream ViewType must not be null or empty when enabling streams.",
             )),
             (false, Some(_)) => Err(Error::invalid(
                 "StreamViewType cannot be specified when StreamEnabled is false",

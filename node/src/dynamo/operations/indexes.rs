@@ -404,10 +404,9 @@ pub fn change(
     for update in updates {
         if let Some(create) = &update.create {
             if table.index(&create.index_name).is_some() {
-                return Err(Error::validation(format!(
-                    "Attempting to create an index which already exists: {}",
-                    &*create.index_name
-                )));
+                return Err(Error::validation(
+                    "Attempting to create an index which already exists",
+                ));
             }
             let globals = table
                 .indexes

@@ -122,6 +122,10 @@ pub async fn run<D: Database>(
     if let Some(wanted) = &wanted {
         wanted.check_keys(&table.schema)?;
     }
+    let fetch = target.fetches(request.select.as_deref(), wanted.as_ref())?;
+    if let Some((filter, _)) = filter.as_ref().filter(|_| !fetch) {
+        target.check_filter(filter)?;
+    }
     let mut wish = Wish {
         range: segment.rows(target),
         reverse: false,
@@ -130,7 +134,7 @@ pub async fn run<D: Database>(
             .and_then(|limit| u32::try_from(limit.0).ok())
             .unwrap_or(0),
         filter: filter.map(|(_, wire)| wire),
-        fetch: target.fetches(request.select.as_deref(), wanted.as_ref())?,
+        fetch,
         projection: wanted.map(|wanted| wanted.expression),
         count_only,
         consistency,

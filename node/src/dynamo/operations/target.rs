@@ -6,7 +6,7 @@ use kv_model::encoding::key::{
     ITEM_INDEX, Part, Range, SortCondition, partition_key, partition_rows, sort_rows, token,
     token_rows,
 };
-use kv_model::expression::{KeyClauses, RangeCondition};
+use kv_model::expression::{Condition, KeyClauses, RangeCondition};
 use kv_model::index::{Place, Projection};
 use kv_model::json::write_value;
 use kv_model::schema::{self, KeyAttribute};
@@ -128,6 +128,32 @@ impl<'t> Target<'t> {
             )));
         }
         Ok(all || !missing.is_empty())
+    }
+
+    /// Refuses a filter on attributes that the entries of an index have not (DynamoDB Local 2.6 has the words).
+    ///
+    /// # Errors
+    /// [`Error::Validation`].
+    pub fn check_filter(&self, filter: &Condition) -> Result<(), Error> {
+        let Some(index) = self.index else {
+            return Ok(());
+        };
+        let mut missing: Vec<&str> = Vec::new();
+        let paths = filter.paths();
+        for path in &paths {
+            let head = path.head();
+            if !index.schema.projects(&self.table.schema, head) && !missing.contains(&head) {
+                missing.push(head);
+            }
+        }
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(Error::invalid(format_args!(
+                "Secondary index {} does not project one or more filter attributes: [{}]",
+                index.schema.name,
+                missing.join(", ")
+            ))),
+        }
     }
 
     /// Fits the clauses of a key condition to the key.

@@ -117,10 +117,7 @@ fn check_stream(table: &Table, view: Option<StreamView>) -> Result<(), Error> {
             "Table already has an enabled stream: TableName: {}",
             table.name
         ))),
-        (None, false) => Err(Error::validation(format!(
-            "Table has no stream to disable: TableName: {}",
-            table.name
-        ))),
+        (None, false) => Err(Error::validation("Table has no stream to disable")),
         _ => Ok(()),
     }
 }

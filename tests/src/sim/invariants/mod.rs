@@ -7,6 +7,7 @@ mod applied_within_commit;
 mod bounded_memory;
 mod change_log;
 mod durable_majority;
+mod expiry;
 mod fresh_ids;
 pub mod indexes;
 mod log_matching;
@@ -138,6 +139,7 @@ impl Invariants {
 
     /// The engine of a node as its shards' outputs left it.
     pub fn sample(&mut self, shard: &Shard, store: &MemoryStore) -> Result {
+        expiry::check(shard, store)?;
         self.same_state.check(shard, store)
     }
 
