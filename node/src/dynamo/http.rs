@@ -15,6 +15,7 @@ use hyper::body::{Body, Incoming};
 use kv_core::api::{Caller, RequestClass};
 
 use super::error::Error;
+use super::gzip;
 use super::operations::{Context, Operation};
 use super::{Server, request_id};
 use crate::database::Database;
@@ -126,10 +127,16 @@ async fn post<D: Database>(
             error.status()
         }
     };
+    let compressed = gzip::is_wanted(&parts.headers, out.len());
+    if compressed {
+        out = gzip::deflate(&out);
+    }
     let mut response = bare(status, Bytes::from(out));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, answer_type);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, answer_type);
+    if compressed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     response
 }
 
@@ -144,6 +151,9 @@ async fn serve<D: Database>(
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     // A running operation checks its body itself; a refused request's must be JSON first.
+    let sent = body;
+    let plain = gzip::inflate(&parts.headers, sent, BODY_BYTES_MAX)?;
+    let body = &*plain;
     let refuse = |error: Error| match is_json(body) {
         true => error,
         false => Error::Serialization(None),
@@ -155,7 +165,7 @@ async fn serve<D: Database>(
     let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let principal = server
         .authority
-        .verify(parts, body, seconds)
+        .verify(parts, sent, seconds)
         .map_err(refuse)?;
     let Ok(_permit) = server.in_flight.try_acquire() else {
         return Err(Error::Throttling(

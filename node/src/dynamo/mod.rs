@@ -13,6 +13,7 @@ mod capacity;
 mod describe;
 mod error;
 mod expressions;
+mod gzip;
 mod http;
 mod input;
 mod keys;
