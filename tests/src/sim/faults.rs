@@ -244,7 +244,7 @@ impl World {
         }
     }
 
-    /// One follower has not heard the leader for longer than an election timeout; the other, that keeps the lease alive, starts anew.
+    /// One follower has not heard the leader for about an election timeout; the other, that keeps the lease alive, starts anew.
     fn forgetful_follower(&mut self, pick: u64, deaf_us: u64, for_us: u64) {
         let Some((group, leader)) = self.leader(pick) else {
             return;

@@ -106,7 +106,8 @@ pub enum Fault {
         pick: u64,
         for_us: u64,
     },
-    /// A follower that keeps the leader's lease alive starts anew, while another has not heard the leader for long.
+    /// A follower that keeps the leader's lease alive starts anew, while another has not heard the leader for a while. In a partition
+    /// that saw no writes meanwhile that one may be elected.
     ForgetfulFollower {
         pick: u64,
         deaf_us: u64,
@@ -344,7 +345,7 @@ impl Drawing<'_> {
             },
             _ => Fault::ForgetfulFollower {
                 pick,
-                deaf_us: self.random.between(1_100_000, 2_500_000),
+                deaf_us: self.random.between(400_000, 2_500_000),
                 for_us,
             },
         };

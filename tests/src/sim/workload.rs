@@ -2,6 +2,9 @@
 //!
 //! Few items, so that they contend; every write is told what it met, so that the checker can follow. Each client has one operation
 //! under way. An operation whose node is gone, or whose deadline passed after it was proposed, stays open to the end of the history.
+//!
+//! Some clients stay at one node and only read, where that node may answer by itself: they stay with a leader that was cut off. And for
+//! some time a partition may see no writes, so that whoever missed a while of it misses nothing and may be elected.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +20,7 @@ use kv_model::{AttributeValue, Number};
 
 use super::history::{Call, Item, NEVER, Op, Outcome};
 use super::random::Random;
+use super::schedule::FAULTS_END_US;
 
 /// Partitions of the table that is checked.
 pub const PARTITIONS: u32 = 3;
@@ -92,6 +96,11 @@ pub struct Workload {
     random: Random,
     pub keys: Vec<Key>,
     pub clients: usize,
+    /// The first clients stay at one node each.
+    nodes: u64,
+    /// By partition: nobody writes to it before `phase_ends_us`.
+    quiet: [bool; PARTITIONS as usize],
+    phase_ends_us: u64,
     pub histories: Vec<Vec<Call>>,
     pub eventual: Vec<(usize, Item, u64)>,
     pub open: BTreeMap<u64, Open>,
@@ -105,12 +114,15 @@ pub struct Workload {
 }
 
 impl Workload {
-    pub fn new(mut random: Random) -> Workload {
+    pub fn new(nodes: u64, mut random: Random) -> Workload {
         let keys = keys();
-        let clients = 4 + random.below(5) as usize;
+        let clients = (nodes + 4 + random.below(5)) as usize;
         Workload {
             random,
             clients,
+            nodes,
+            quiet: Default::default(),
+            phase_ends_us: 0,
             histories: vec![Vec::new(); keys.len()],
             eventual: Vec::new(),
             open: BTreeMap::new(),
@@ -123,12 +135,55 @@ impl Workload {
         }
     }
 
+    /// The node at which a client stays, if it does.
+    pub fn home(&self, client: usize) -> Option<u64> {
+        let node = client as u64 + 1;
+        (node <= self.nodes).then_some(node)
+    }
+
+    /// All items from a random one on.
+    pub fn keys_in_turn(&mut self) -> impl Iterator<Item = usize> + use<> {
+        let keys = self.keys.len();
+        let first = self.random.below(keys as u64) as usize;
+        (first..keys).chain(0..first)
+    }
+
+    /// A client that stays at a node begins to read an item under a ticket.
+    pub fn begin_read(&mut self, client: usize, key: usize, node: u64, invoked: u64) -> u64 {
+        let (op, mode) = (Op::Read, Mode::Ticket);
+        self.next_token += 1;
+        self.open.insert(
+            self.next_token,
+            Open {
+                client,
+                key,
+                op,
+                mode,
+                invoked,
+                node,
+            },
+        );
+        self.next_token
+    }
+
+    /// Draws anew, every few seconds, which partitions see no writes.
+    pub fn pass_time(&mut self, at_us: u64) {
+        if at_us < self.phase_ends_us {
+            return;
+        }
+        self.phase_ends_us = at_us + self.random.between(2_000_000, 6_000_000);
+        for quiet in &mut self.quiet {
+            *quiet = at_us < FAULTS_END_US && self.random.chance(300);
+        }
+    }
+
     /// A client begins an operation at a node.
     pub fn begin(&mut self, client: usize, node: u64, invoked: u64) -> (u64, Open) {
         let key = self.random.below(self.keys.len() as u64) as usize;
         self.next_tag += 1;
         let tag = self.next_tag;
         let op = match self.random.below(100) {
+            _ if self.quiet[self.keys[key].partition] => Op::Read,
             0..14 => Op::Put { tag },
             14..24 => Op::PutIfAbsent { tag },
             24..36 => Op::PutIfTag {

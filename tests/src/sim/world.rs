@@ -140,7 +140,7 @@ impl World {
                 Node::new(id, clock, plan.flush_log_bytes)
             })
             .collect();
-        let workload = Workload::new(random.fork());
+        let workload = Workload::new(plan.nodes, random.fork());
         let mut world = World {
             seed,
             random,
@@ -861,6 +861,10 @@ impl World {
         if self.at_us > RUN_US - QUIET_US {
             return;
         }
+        self.workload.pass_time(self.at_us);
+        if let Some(node) = self.workload.home(client) {
+            return self.begin_local_read(client, node);
+        }
         let node = 1 + self.random.below(self.plan.nodes);
         let view = self.node(node).view.clone();
         let table = view
@@ -905,9 +909,48 @@ impl World {
         self.request(token, &open, table);
     }
 
+    /// A client that stays at a node reads an item that the node may answer for by itself, or waits until there is one.
+    fn begin_local_read(&mut self, client: usize, node: u64) {
+        let view = self.node(node).view.clone();
+        let table = view
+            .state
+            .table_named(super::workload::ACCOUNT, TABLE)
+            .map(|t| t.id);
+        let Some(table) = table.filter(|_| self.node(node).is_running()) else {
+            return self.think(client);
+        };
+        let now = self.nodes[node as usize - 1].clock.now(self.at_us);
+        for key in self.workload.keys_in_turn() {
+            let row = self.workload.row(key, table);
+            let pass = view
+                .route(&row)
+                .and_then(|r| Some((r.group.group(), r.ticket.strong(now)?)));
+            if let Some((group, pass)) = pass {
+                let token = self.workload.begin_read(client, key, node, self.sequence);
+                self.push(self.at_us + CLIENT_PATIENCE_US, What::Patience(token));
+                self.trace
+                    .note(self.at_us, &[11, client as u64, node, token], || {
+                        format!("client {client} reads item {key} at node {node} ({token})")
+                    });
+                let after = self.pause();
+                let event = Event::TicketRead {
+                    token,
+                    group,
+                    row,
+                    pass,
+                };
+                return self.push_at(after, node, event);
+            }
+        }
+        self.think(client);
+    }
+
     fn request(&mut self, token: u64, open: &Open, table: u64) {
         let operation = self.workload.operation(open, table);
-        let patience = 200 * MILLISECOND + self.random.below(3_500 * MILLISECOND);
+        let patience = match self.workload.home(open.client) {
+            Some(_) => 100 * MILLISECOND,
+            None => 200 * MILLISECOND + self.random.below(3_500 * MILLISECOND),
+        };
         let at = self.at_us;
         let shard = self.random.below(u64::from(SHARDS)) as u32;
         let deadline_us = self.node(open.node).clock.mono_us(at) + patience;
