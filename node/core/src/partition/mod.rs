@@ -189,7 +189,7 @@ pub struct Partition {
     /// The table, as the metadata of revision `defined_at` have it; none for the entries of a global index.
     definition: Option<Arc<Definition>>,
     defined_at: u64,
-    /// Of the last apply, for the invariant that a log entry is applied once.
+    /// Since they were last taken.
     pub not_applied: u64,
     pub duplicates: u64,
 }

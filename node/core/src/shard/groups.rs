@@ -512,10 +512,10 @@ impl Shard {
         match machine {
             Machine::Partition(partition) => {
                 let served = partition.is_serving();
-                let before = (partition.not_applied, partition.duplicates);
                 partition.apply(group, committed, &mut fx);
-                self.counts.not_applied += partition.not_applied - before.0;
-                self.counts.duplicate_requests += partition.duplicates - before.1;
+                // Duplicates that were answered without the log since the last time are among them.
+                self.counts.not_applied += std::mem::take(&mut partition.not_applied);
+                self.counts.duplicate_requests += std::mem::take(&mut partition.duplicates);
                 began = partition.is_serving() && !served;
             }
             Machine::Metadata(metadata) => {
