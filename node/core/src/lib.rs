@@ -8,6 +8,7 @@ pub mod api;
 pub mod consensus;
 pub mod ids;
 pub mod meta;
+pub mod moves;
 pub mod mutants;
 pub mod partition;
 pub mod read;

@@ -4,8 +4,11 @@ use std::future::Future;
 
 use kv_core::ids::NodeId;
 use kv_proto::admin::{
-    BootstrapReply, BootstrapRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
-    ReserveNodeReply, ReserveNodeRequest,
+    AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
+    ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
+    DrainNodeReply, DrainNodeRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
+    GetProgressReply, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
+    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest,
 };
 use tonic::Status;
 
@@ -31,6 +34,57 @@ pub trait Control: Send + Sync + 'static {
         &self,
         request: ReserveNodeRequest,
     ) -> impl Future<Output = Result<ReserveNodeReply, ControlError>> + Send;
+
+    /// Where a reserved node is and how much it bears.
+    fn describe_node(
+        &self,
+        request: DescribeNodeRequest,
+    ) -> impl Future<Output = Result<DescribeNodeReply, ControlError>> + Send;
+
+    /// Other tokens and positions, planned at an epoch of the ring.
+    fn change_ring(
+        &self,
+        request: ChangeRingRequest,
+    ) -> impl Future<Output = Result<ChangeRingReply, ControlError>> + Send;
+
+    /// Empties a node, or takes that back.
+    fn drain_node(
+        &self,
+        request: DrainNodeRequest,
+    ) -> impl Future<Output = Result<DrainNodeReply, ControlError>> + Send;
+
+    /// Marks an empty node as removed for ever.
+    fn remove_node(
+        &self,
+        request: RemoveNodeRequest,
+    ) -> impl Future<Output = Result<RemoveNodeReply, ControlError>> + Send;
+
+    /// Settings of the whole cluster.
+    fn configure(
+        &self,
+        request: ConfigureRequest,
+    ) -> impl Future<Output = Result<ConfigureReply, ControlError>> + Send;
+
+    /// The one leave to restart a node; a refusal is an answer, no error.
+    fn ask_permit(
+        &self,
+        request: AskPermitRequest,
+    ) -> impl Future<Output = Result<AskPermitReply, ControlError>> + Send;
+
+    /// Gives the leave back.
+    fn return_permit(
+        &self,
+        request: ReturnPermitRequest,
+    ) -> impl Future<Output = Result<ReturnPermitReply, ControlError>> + Send;
+
+    /// Lets nodes write the formats of the next version.
+    fn raise_version(
+        &self,
+        request: RaiseVersionRequest,
+    ) -> impl Future<Output = Result<RaiseVersionReply, ControlError>> + Send;
+
+    /// What is wanted and not yet so, as far as this node knows.
+    fn progress(&self) -> impl Future<Output = Result<GetProgressReply, ControlError>> + Send;
 }
 
 /// Why a node can't do what it was asked; each maps to one gRPC code.
@@ -56,6 +110,9 @@ pub enum ControlError {
         field: &'static str,
         problem: &'static str,
     },
+    /// `FAILED_PRECONDITION`: as things are it can't be done, or it was planned for things as they were.
+    #[error("{0}")]
+    Refused(String),
     /// `UNAVAILABLE`.
     #[error("this node is shutting down")]
     ShuttingDown,
@@ -72,7 +129,9 @@ impl From<ControlError> for Status {
     fn from(error: ControlError) -> Status {
         let message = error.to_string();
         match error {
-            ControlError::NotJoined => Status::failed_precondition(message),
+            ControlError::NotJoined | ControlError::Refused(_) => {
+                Status::failed_precondition(message)
+            }
             ControlError::NotLeader { .. } | ControlError::ShuttingDown => {
                 Status::unavailable(message)
             }

@@ -12,9 +12,12 @@ use std::sync::Arc;
 
 use kv_proto::admin::admin_server::{Admin, AdminServer};
 use kv_proto::admin::{
-    BootstrapReply, BootstrapRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
-    GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, ReserveNodeReply,
-    ReserveNodeRequest,
+    AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
+    ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
+    DrainNodeReply, DrainNodeRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
+    GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, GetProgressReply,
+    GetProgressRequest, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
+    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest,
 };
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
@@ -99,6 +102,69 @@ impl<C: Control> Admin for Service<C> {
             )));
         }
         answer(self.control.reserve_node(request).await)
+    }
+
+    async fn describe_node(
+        &self,
+        request: Request<DescribeNodeRequest>,
+    ) -> Result<Response<DescribeNodeReply>, Status> {
+        answer(self.control.describe_node(request.into_inner()).await)
+    }
+
+    async fn change_ring(
+        &self,
+        request: Request<ChangeRingRequest>,
+    ) -> Result<Response<ChangeRingReply>, Status> {
+        answer(self.control.change_ring(request.into_inner()).await)
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<DrainNodeRequest>,
+    ) -> Result<Response<DrainNodeReply>, Status> {
+        answer(self.control.drain_node(request.into_inner()).await)
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<RemoveNodeRequest>,
+    ) -> Result<Response<RemoveNodeReply>, Status> {
+        answer(self.control.remove_node(request.into_inner()).await)
+    }
+
+    async fn configure(
+        &self,
+        request: Request<ConfigureRequest>,
+    ) -> Result<Response<ConfigureReply>, Status> {
+        answer(self.control.configure(request.into_inner()).await)
+    }
+
+    async fn ask_permit(
+        &self,
+        request: Request<AskPermitRequest>,
+    ) -> Result<Response<AskPermitReply>, Status> {
+        answer(self.control.ask_permit(request.into_inner()).await)
+    }
+
+    async fn return_permit(
+        &self,
+        request: Request<ReturnPermitRequest>,
+    ) -> Result<Response<ReturnPermitReply>, Status> {
+        answer(self.control.return_permit(request.into_inner()).await)
+    }
+
+    async fn raise_version(
+        &self,
+        request: Request<RaiseVersionRequest>,
+    ) -> Result<Response<RaiseVersionReply>, Status> {
+        answer(self.control.raise_version(request.into_inner()).await)
+    }
+
+    async fn get_progress(
+        &self,
+        _: Request<GetProgressRequest>,
+    ) -> Result<Response<GetProgressReply>, Status> {
+        answer(self.control.progress().await)
     }
 }
 

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use kv_proto::admin::admin_client::AdminClient;
 use kv_proto::admin::{
-    BootstrapReply, BootstrapRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
-    GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, ReserveNodeReply,
-    ReserveNodeRequest,
+    AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
+    ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
+    DrainNodeReply, DrainNodeRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
+    GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, GetProgressReply,
+    RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply,
+    ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest,
 };
 use kv_proto::client::{ClientTls, connect_admin};
 use kv_proto::identity::Identity;
@@ -50,6 +53,51 @@ impl Control for Lonely {
         Err(ControlError::NotLeader {
             leader: Some(NodeId(2)),
         })
+    }
+
+    async fn describe_node(
+        &self,
+        _: DescribeNodeRequest,
+    ) -> Result<DescribeNodeReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
+    async fn change_ring(&self, _: ChangeRingRequest) -> Result<ChangeRingReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
+    async fn drain_node(&self, _: DrainNodeRequest) -> Result<DrainNodeReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
+    async fn remove_node(&self, _: RemoveNodeRequest) -> Result<RemoveNodeReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
+    async fn configure(&self, _: ConfigureRequest) -> Result<ConfigureReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
+    async fn ask_permit(&self, _: AskPermitRequest) -> Result<AskPermitReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
+    async fn return_permit(
+        &self,
+        _: ReturnPermitRequest,
+    ) -> Result<ReturnPermitReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
+    async fn raise_version(
+        &self,
+        _: RaiseVersionRequest,
+    ) -> Result<RaiseVersionReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
+    async fn progress(&self) -> Result<GetProgressReply, ControlError> {
+        Err(ControlError::NotJoined)
     }
 }
 

@@ -200,7 +200,7 @@ impl AdminClients {
         .await
     }
 
-    /// What the first node that answers knows of moves under way.
+    /// What a node that answers knows of moves under way; their records are everywhere.
     async fn progress(
         &mut self,
         targets: &Targets,
@@ -436,7 +436,10 @@ async fn ask(
 
 fn newer(one: Option<GetClusterReply>, other: Option<GetClusterReply>) -> Option<GetClusterReply> {
     match (one, other) {
-        (Some(one), Some(other)) => Some(if other.revision > one.revision {
+        // Only the metadata's leader knows how the groups are.
+        (Some(one), Some(other)) => Some(if one.is_informed != other.is_informed {
+            if one.is_informed { one } else { other }
+        } else if other.revision > one.revision {
             other
         } else {
             one

@@ -28,7 +28,8 @@ counts! {
     elections, snapshots_sent, snapshots_installed, truncations, not_applied, duplicate_ids, expired_leases, read_indexes, votes_held,
     flushes, stale_routes, crashes, crashes_between_outputs, restarts, suspensions, torn_tails, disks_lost, bits_flipped_and_refused,
     disks_full, frames_lost, frames_duplicated, transfers, late_transfers, hand_overs, leaders_isolated, forgetful_followers,
-    tables_created, tables_deleted, index_entries, tombstones_purged, expired_items, replays,
+    tables_created, tables_deleted, index_entries, tombstones_purged, expired_items, drains, drains_undone, member_changes,
+    replicas_left, replays,
 }
 
 impl Counts {
@@ -51,6 +52,8 @@ impl Counts {
             replays,
             index_entries,
             expired_items,
+            member_changes,
+            replicas_left,
             tombstones_purged,
             index_lag_ms: _,
         } = core;
@@ -69,6 +72,8 @@ impl Counts {
         self.flushes += flushes;
         self.stale_routes += stale_routes;
         self.replays += replays;
+        self.member_changes += member_changes;
+        self.replicas_left += replicas_left;
     }
 
     pub fn add_tally(&mut self, tally: &Tally) {

@@ -20,6 +20,7 @@ pub mod network;
 pub mod node;
 pub mod random;
 pub mod schedule;
+mod topology;
 pub mod trace;
 pub mod workload;
 mod world;

@@ -96,6 +96,7 @@ pub(super) enum What {
     Patience(u64),
     Fault(Fault),
     Tables,
+    Nodes,
     Sample,
 }
 
@@ -176,6 +177,7 @@ impl World {
             self.push(at, What::Client(client));
         }
         self.push(50 * MILLISECOND, What::Tables);
+        self.push(3_000 * MILLISECOND, What::Nodes);
         self.push(700 * MILLISECOND, What::Sample);
         for node in 1..=self.plan.nodes {
             self.start(node);
@@ -293,6 +295,7 @@ impl World {
             }
             What::Fault(fault) => self.strike(fault),
             What::Tables => self.tend_tables(),
+            What::Nodes => self.tend_nodes(),
             What::Sample => {
                 self.sample();
                 let next = self.at_us + 300 * MILLISECOND + self.random.below(400 * MILLISECOND);

@@ -17,6 +17,10 @@ const APPEND_BYTES_MAX: u64 = 1 << 20;
 const APPENDS_IN_FLIGHT: usize = 256;
 const UNCOMMITTED_BYTES_MAX: u64 = 32 << 20;
 const APPLY_BYTES_MAX: u64 = 8 << 20;
+/// A peer that was not heard for so long is taken for away, µs.
+const CLOSE_US: u64 = 2 * TICK_US * ELECTION_TICKS as u64;
+/// Entries that a replica may lack and still be close behind.
+const CLOSE_ENTRIES: u64 = 256;
 
 /// What a replica wants done after it was stepped.
 #[derive(Debug, Default)]
@@ -58,11 +62,15 @@ pub struct Group {
     /// The greatest `sent_at` taken from the leader of this term.
     heard: (u64, ReplicaId, u64),
     heard_at: u64,
+    /// When each peer was last heard, monotonic µs.
+    peers_heard: BTreeMap<ReplicaId, u64>,
     /// No vote is granted before this moment: what was promised before a restart may still hold.
     silent_until: u64,
     /// No campaign before this index is applied again.
     replay_to: u64,
     unsynced: VecDeque<Unsynced>,
+    /// The hard state that was last given to be written.
+    written: HardState,
     /// An installation or its append is under way; no ready is taken before it ends.
     installing: bool,
     transferring: bool,
@@ -163,6 +171,7 @@ impl Group {
         let lone =
             log.conf_state().voters == [replica.0] && log.conf_state().voters_outgoing.is_empty();
         let replay_to = log.applied().0;
+        let written = log.hard_state().clone();
         let raw = RawNode::new(&config, log, &slog::Logger::root(slog::Discard, slog::o!()))?;
         let replay_to = replay_to.max(raw.raft.raft_log.committed);
         let silent = restarted && !lone && !active(Mutant::VotesWithinLeaseAfterRestart);
@@ -176,6 +185,7 @@ impl Group {
             lease: Lease::default(),
             heard: (0, ReplicaId(0), 0),
             heard_at: 0,
+            peers_heard: BTreeMap::new(),
             silent_until: if silent {
                 now.mono_us + TICK_US * ELECTION_TICKS as u64 + crate::time::DRIFT_US
             } else {
@@ -183,6 +193,7 @@ impl Group {
             },
             replay_to,
             unsynced: VecDeque::new(),
+            written,
             installing: false,
             transferring: false,
         };
@@ -278,7 +289,28 @@ impl Group {
         })
     }
 
-    /// Whether every peer is known to follow closely, or isn't known to be alive.
+    /// Whether a replica lives and has nearly all of the log, as this leader sees it.
+    pub fn is_close(&self, replica: ReplicaId, now: Now) -> bool {
+        if !self.is_leader() {
+            return false;
+        }
+        if replica == self.replica {
+            return true;
+        }
+        let heard = self.peers_heard.get(&replica).copied().unwrap_or(0);
+        let raft = &self.raw.raft;
+        let matched = raft.prs().get(replica.0).map_or(0, |p| p.matched);
+        heard > 0
+            && now.mono_us < heard + CLOSE_US
+            && matched > 0
+            && matched + CLOSE_ENTRIES >= raft.raft_log.committed
+    }
+
+    /// Whether a change of members is being made.
+    pub fn is_changing(&self) -> bool {
+        self.raw.raft.has_pending_conf() || !self.log().conf_state().voters_outgoing.is_empty()
+    }
+
     pub fn voters(&self) -> &[u64] {
         &self.log().conf_state().voters
     }
@@ -333,6 +365,7 @@ impl Group {
             return;
         }
         self.members.entry(peer).or_insert(from);
+        self.peers_heard.insert(peer, now.mono_us);
         let term = message.term;
         let before = self.turn();
         // Errors are stale or misdirected messages: raft's peers send them again.
@@ -396,9 +429,22 @@ impl Group {
         change: &ConfChangeV2,
         members: BTreeMap<ReplicaId, NodeId>,
     ) -> raft::Result<ConfState> {
-        let state = self.raw.apply_conf_change(change)?;
+        let before = self.turn();
+        let mut state = self.raw.apply_conf_change(change)?;
+        // raft-rs keeps sets, whose order differs from replica to replica.
+        for ids in [
+            &mut state.voters,
+            &mut state.voters_outgoing,
+            &mut state.learners,
+            &mut state.learners_next,
+        ] {
+            ids.sort_unstable();
+        }
+        self.after(before);
         self.raw.mut_store().set_conf_state(state.clone());
         self.members = members;
+        self.peers_heard
+            .retain(|id, _| self.members.contains_key(id));
         Ok(state)
     }
 
@@ -449,8 +495,15 @@ impl Group {
         };
         if let Some(state) = ready.hs() {
             self.raw.mut_store().set_hard_state(state.clone());
-            // A commit index alone is worth no write: it is learned again.
-            work.hard_state = (work.sync || !work.entries.is_empty()).then(|| state.clone());
+        }
+        // A commit index alone is worth no write: it is learned again. But it goes with the next entries: who holds an entry that was made
+        // after a change of members must know on a restart that the change was committed, or it would campaign under the old members.
+        if work.sync || !work.entries.is_empty() {
+            let state = self.raw.store().hard_state();
+            if *state != self.written {
+                self.written = state.clone();
+                work.hard_state = Some(state.clone());
+            }
         }
         let waiting = ready.take_persisted_messages();
         if let Some(snapshot) = &work.snapshot {
@@ -540,6 +593,17 @@ impl Group {
         progress
             .max_by_key(|(id, p)| (p.matched, std::cmp::Reverse(**id)))
             .map(|(id, _)| ReplicaId(*id))
+    }
+
+    /// Of these voters the one that has most of the log and lives.
+    pub fn best_of(&self, among: &[ReplicaId], now: Now) -> Option<ReplicaId> {
+        let close = among.iter().filter(|id| self.is_close(**id, now));
+        close
+            .max_by_key(|id| {
+                let matched = self.raw.raft.prs().get(id.0).map_or(0, |p| p.matched);
+                (matched, std::cmp::Reverse(**id))
+            })
+            .copied()
     }
 
     /// Where the replicas live, as a snapshot says.

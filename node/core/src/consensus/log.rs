@@ -33,10 +33,18 @@ impl GroupLog {
         conf_state: ConfState,
         applied: (u64, u64),
     ) -> Self {
+        let mut entries: VecDeque<Entry> = entries.into();
+        let mut base = base;
+        // The first entry is the state that a founder begins with. Nobody else can begin from it: a newcomer must get a snapshot.
+        if base.0 == 0 && applied.0 > 0 {
+            if let Some(first) = entries.pop_front() {
+                base = (first.index, first.term);
+            }
+        }
         let bytes = entries.iter().map(size).sum();
         GroupLog {
             base,
-            entries: entries.into(),
+            entries,
             bytes,
             hard_state,
             conf_state,
@@ -74,6 +82,10 @@ impl GroupLog {
 
     pub fn set_hard_state(&mut self, state: HardState) {
         self.hard_state = state;
+    }
+
+    pub fn hard_state(&self) -> &HardState {
+        &self.hard_state
     }
 
     pub fn set_conf_state(&mut self, state: ConfState) {

@@ -7,6 +7,7 @@ pub mod extras;
 pub mod indexes;
 pub mod records;
 pub mod state;
+mod topology;
 pub mod view;
 pub mod watch;
 pub mod wire;

@@ -363,6 +363,14 @@ impl Group {
         }
     }
 
+    /// The replica that a node is to get, if it is.
+    pub fn newcomer_on(&self, node: NodeId) -> Option<ReplicaId> {
+        self.target
+            .iter()
+            .find(|m| m.node == node.0)
+            .map(|m| ReplicaId(m.replica))
+    }
+
     /// The replica on a node, if there is one.
     pub fn replica_on(&self, node: NodeId) -> Option<ReplicaId> {
         self.members

@@ -64,7 +64,7 @@ impl MetaState {
         replication_factor: u32,
         partitions_per_table: u32,
     ) -> MetaState {
-        let voters = meta_voters(&nodes);
+        let voters = crate::moves::voters::voters(nodes.iter(), &[], |_| true);
         let mut state = MetaState::default();
         let next_node = nodes.iter().map(|n| n.id).max().unwrap_or(0) + 1;
         let members: Vec<Member> = voters
@@ -292,6 +292,15 @@ impl MetaState {
             Some(Change::IndexReady(c)) => edit.index_ready(c),
             Some(Change::DropIndex(c)) => edit.drop_index(c),
             Some(Change::DropStream(c)) => edit.drop_stream(c),
+            Some(Change::DescribeNode(c)) => edit.describe_node(c),
+            Some(Change::ChangeRing(c)) => edit.change_ring(c),
+            Some(Change::NodeChange(c)) => edit.change_node(c),
+            Some(Change::Configure(c)) => edit.configure(c),
+            Some(Change::Aim(c)) => edit.aim(c),
+            Some(Change::Follow(c)) => edit.follow(c),
+            Some(Change::TakePermit(c)) => edit.take_permit(c),
+            Some(Change::ReturnPermit(c)) => edit.return_permit(c),
+            Some(Change::RaiseVersion(version)) => edit.raise_version(*version),
             None => refuse(
                 MetaRefusal::Invalid,
                 "a command that this version does not know",
@@ -316,31 +325,6 @@ impl MetaState {
         let rows = edit.changed;
         (outcome, rows)
     }
-}
-
-/// Up to three voters for the metadata, over zones first, then by id (DESIGN §5).
-fn meta_voters(nodes: &[Node]) -> Vec<u64> {
-    let wanted = match nodes.len() {
-        0..=2 => 1,
-        3..=8 => 3,
-        _ => 5,
-    };
-    let mut left: Vec<&Node> = nodes.iter().collect();
-    left.sort_by_key(|n| n.id);
-    let mut chosen: Vec<&Node> = Vec::new();
-    while chosen.len() < wanted && !left.is_empty() {
-        let count =
-            |n: &Node, same: fn(&Node, &Node) -> bool| chosen.iter().filter(|c| same(c, n)).count();
-        let best = (0..left.len()).min_by_key(|&i| {
-            (
-                count(left[i], |a, b| a.zone == b.zone),
-                count(left[i], |a, b| a.host == b.host),
-                left[i].id,
-            )
-        });
-        chosen.push(left.remove(best.unwrap_or(0)));
-    }
-    chosen.iter().map(|n| n.id).collect()
 }
 
 /// A command at work: every change is made to the state and noted as a row.
@@ -413,12 +397,12 @@ impl Edit<'_> {
             .state
             .nodes
             .get(&start.node)
-            .filter(|n| n.state() != NodeState::Removed)
+            .filter(|n| n.state() != NodeState::Removed && !n.lost)
         else {
             return refuse(
                 MetaRefusal::UnknownNode,
                 format!(
-                    "node {} is not a member of this cluster, or was removed from it",
+                    "node {} is not a member of this cluster any more: it was removed or given up for lost, and its partitions live on other nodes; keep its disk until you are sure that nothing is missed, then delete it",
                     start.node
                 ),
             );
@@ -441,6 +425,7 @@ impl Edit<'_> {
         (node.incarnation, node.nonce) = (start.incarnation, start.nonce);
         if matches!(node.state(), NodeState::Joining | NodeState::Down) {
             node.set_state(NodeState::Up);
+            node.down_since_ms = 0;
         }
         let id = node.id;
         self.set(Record::Node(node));

@@ -37,6 +37,26 @@ pub enum Change {
     /// An ended stream may be forgotten.
     #[prost(message, tag = "42")]
     DropStream(IndexId),
+    #[prost(message, tag = "50")]
+    DescribeNode(super::records::Node),
+    #[prost(message, tag = "51")]
+    ChangeRing(ChangeRing),
+    #[prost(message, tag = "52")]
+    NodeChange(NodeChange),
+    #[prost(message, tag = "53")]
+    Configure(Configure),
+    /// Other members that groups are to have.
+    #[prost(message, tag = "54")]
+    Aim(Aims),
+    /// What groups' own logs say of them.
+    #[prost(message, tag = "55")]
+    Follow(Follow),
+    #[prost(message, tag = "56")]
+    TakePermit(TakePermit),
+    #[prost(message, tag = "57")]
+    ReturnPermit(ReturnPermit),
+    #[prost(uint32, tag = "58")]
+    RaiseVersion(u32),
 }
 
 /// Gives an object a node id; again the same one.
@@ -189,8 +209,124 @@ pub struct MetaRequest {
     /// Term of the leader that proposed it; 0 until then.
     #[prost(uint64, tag = "3")]
     pub term: u64,
-    #[prost(oneof = "Change", tags = "10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 42")]
+    #[prost(
+        oneof = "Change",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 42, 50, 51, 52, 53, 54, 55, 56, 57, 58"
+    )]
     pub change: Option<Change>,
+}
+
+/// New tokens, weights and positions, planned at an epoch of the ring.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ChangeRing {
+    #[prost(uint64, tag = "1")]
+    pub expected_epoch: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub nodes: Vec<NodeTokens>,
+    #[prost(message, repeated, tag = "3")]
+    pub positions: Vec<Reposition>,
+}
+
+/// All tokens that a node has from now on.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct NodeTokens {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// 16 bytes each, big endian.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub tokens: Vec<Bytes>,
+    /// 0: as it is.
+    #[prost(uint32, tag = "3")]
+    pub weight: u32,
+}
+
+/// Another ring position for a partition.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Reposition {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// 16 bytes, big endian.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub position: Bytes,
+}
+
+/// What happens to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum NodeEvent {
+    /// It was not heard.
+    Silent = 0,
+    /// It is heard again.
+    Heard = 1,
+    Drain = 2,
+    UndoDrain = 3,
+    /// It is gone and does not come back.
+    Lose = 4,
+    /// It holds nothing any more.
+    Remove = 5,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct NodeChange {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    #[prost(enumeration = "NodeEvent", tag = "2")]
+    pub event: i32,
+    /// Wall clock of the metadata leader, ms.
+    #[prost(uint64, tag = "3")]
+    pub at_ms: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Configure {
+    /// 0: as it is.
+    #[prost(uint32, tag = "1")]
+    pub replication_factor: u32,
+    #[prost(message, optional, tag = "2")]
+    pub settings: Option<super::records::Settings>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Aims {
+    #[prost(message, repeated, tag = "1")]
+    pub aims: Vec<Aim>,
+}
+
+/// The nodes that are to hold a group, as planned at a member version of it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Aim {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(uint64, repeated, tag = "2")]
+    pub nodes: Vec<u64>,
+    #[prost(uint64, tag = "3")]
+    pub member_version: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Follow {
+    #[prost(message, repeated, tag = "1")]
+    pub groups: Vec<GroupReport>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TakePermit {
+    #[prost(message, required, tag = "1")]
+    pub permit: super::records::Permit,
+    /// Also where a group is without a quorum meanwhile.
+    #[prost(bool, tag = "2")]
+    pub allow_unavailable: bool,
+    /// Wall clock of the metadata leader that decides, ms; set by it.
+    #[prost(uint64, tag = "3")]
+    pub now_ms: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct ReturnPermit {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
 }
 
 /// Why the metadata group refuses.
@@ -209,6 +345,10 @@ pub enum MetaRefusal {
     UnknownNode = 6,
     /// A bound was reached.
     Limit = 7,
+    /// It was planned at an epoch that has passed.
+    Stale = 8,
+    /// It can't be done as things are; the message says why.
+    Refused = 9,
 }
 
 /// How a change ended.

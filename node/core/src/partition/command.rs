@@ -177,6 +177,9 @@ pub struct ReplicaState {
     /// About how many bytes were ever written to the change log.
     #[prost(uint64, tag = "31")]
     pub logged: u64,
+    /// The greatest replica id that the group ever had, if it is none of those now.
+    #[prost(uint64, tag = "40")]
+    pub newest_replica: u64,
 }
 
 impl ReplicaState {

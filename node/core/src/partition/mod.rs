@@ -1013,7 +1013,9 @@ impl Partition {
     pub fn apply(&mut self, group: &mut Group, entries: &[Entry], fx: &mut Effects) {
         let Some(last) = entries.last() else { return };
         for entry in entries {
-            self.apply_entry(entry, fx);
+            if !crate::moves::members::apply(&mut self.state, group, entry) {
+                self.apply_entry(entry, fx);
+            }
             self.state.applied_index = entry.index;
             self.state.applied_term = entry.term;
         }

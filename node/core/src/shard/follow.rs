@@ -26,6 +26,8 @@ const META_RETRY_US: u64 = 200_000;
 const META_ANSWER_US: u64 = 1_000_000;
 /// Ticks between two questions for news, and between two looks at tables in the making.
 const WATCH_TICKS: u64 = 10;
+/// Ticks between two reports of a shard.
+const REPORT_TICKS: u64 = 10;
 
 impl Shard {
     // ---- views ----
@@ -75,15 +77,17 @@ impl Shard {
                 ))));
             }
         }
+        self.leave_groups();
         for group in view.state.groups.values() {
             let id = group.group();
             if id == GroupId::META
                 || shard_of(id, self.config.shards) != self.config.shard
                 || self.replicas.contains_key(&id)
+                || self.leaving.contains_key(&id)
             {
                 continue;
             }
-            let Some(replica) = group.replica_on(me) else {
+            let Some(replica) = group.replica_on(me).or_else(|| group.newcomer_on(me)) else {
                 continue;
             };
             // Before this start is registered the view may be older than what an earlier start knew: a replica that was here and
@@ -108,14 +112,7 @@ impl Shard {
             .collect();
         for id in gone {
             self.destroy_replica(id);
-            if let Some(state) = self.remains.remove(&id) {
-                let mut batch = Batch::default();
-                content(&state)
-                    .into_iter()
-                    .for_each(|range| batch.delete_range(range));
-                batch.delete(Keyspace::State, replica_key(id, ReplicaId(state.replica)));
-                self.out.push(Output::Write(batch));
-            }
+            self.clear_remains(id);
         }
     }
 
@@ -154,7 +151,10 @@ impl Shard {
             self.out.push(Output::Fatal(Fatal::Inconsistent(why)));
             return;
         }
-        if group.range_version == 1 && group.member_version == 1 {
+        let founder = group.member_version == 1 && group.replica_on(self.config.node).is_some();
+        if !founder || self.orphans.contains_key(&replica) {
+            self.await_group(group.group(), replica);
+        } else if group.range_version == 1 {
             let consumers = self
                 .view
                 .state
@@ -315,7 +315,7 @@ impl Shard {
     }
 
     /// The leader as far as known; after two tries in vain anyone who may know.
-    fn meta_target(&self, tries: u32) -> Option<NodeId> {
+    pub(super) fn meta_target(&self, tries: u32) -> Option<NodeId> {
         if let Some(leader) = self.meta_hint.filter(|_| tries % 3 != 2) {
             return Some(leader);
         }
@@ -350,7 +350,10 @@ impl Shard {
                 Kind::MetaReply(reply),
             );
         }
-        self.with_metadata(|metadata, group, sends| metadata.on_request(group, request, to, sends));
+        let now = self.now;
+        self.with_metadata(|metadata, group, sends| {
+            metadata.on_request(group, request, to, now, sends)
+        });
     }
 
     pub(super) fn follow_meta_reply(&mut self, reply: MetaReply) {
@@ -399,18 +402,15 @@ impl Shard {
         if events.leader > 0 {
             self.meta_hint = Some(NodeId(events.leader));
         }
-        let own = self
-            .replicas
-            .get(&GroupId::META)
-            .and_then(Replica::metadata)
-            .is_some_and(|m| m.state.is_known());
-        if own || self.config.shard != 0 {
+        if self.keeps_metadata() || self.config.shard != 0 {
             return;
         }
         // A row that can't be read stops nothing: the next snapshot of the metadata brings all.
         if let Ok(true) = watch::follow(&mut self.followed, &events) {
-            let state = self.followed.clone();
-            self.publish(state);
+            if self.followed.revision() > self.view.revision() {
+                let state = self.followed.clone();
+                self.publish(state);
+            }
         }
     }
 
@@ -451,18 +451,30 @@ impl Shard {
             self.tick_first_shard();
         }
         self.report_making();
+        if self.ticks % REPORT_TICKS == 1 {
+            self.report();
+        }
+    }
+
+    /// Whether the metadata come from a replica of them here. One that hears no leader may have been left behind long ago.
+    fn keeps_metadata(&self) -> bool {
+        self.replicas.get(&GroupId::META).is_some_and(|r| {
+            r.group.leader().is_some() && r.metadata().is_some_and(|m| m.state.is_known())
+        })
     }
 
     fn tick_first_shard(&mut self) {
         let watches = self.ticks % WATCH_TICKS == 1;
-        let own = self
-            .replicas
-            .get(&GroupId::META)
-            .and_then(Replica::metadata)
-            .is_some_and(|m| m.state.is_known());
-        if own {
-            self.with_metadata(|metadata, group, _| metadata.housekeeping(group, true));
+        if self.keeps_metadata() {
+            let now = self.now;
+            self.with_metadata(|metadata, group, _| {
+                metadata.housekeeping(group, true);
+                metadata.govern(group, now);
+            });
         } else if watches || !self.view.state.is_known() {
+            if self.followed.revision() < self.view.revision() {
+                self.followed = (*self.view.state).clone();
+            }
             let revision = self.followed.revision();
             if let Some(to) = self
                 .meta_target(self.ticks as u32)
@@ -521,7 +533,7 @@ impl Shard {
             })
             .collect();
         let feeds = self.ready_feeds();
-        self.send_report(leads, feeds);
+        self.send_leads(leads, feeds);
     }
 
     pub(super) fn report_lead(&mut self, id: GroupId) {
@@ -531,11 +543,11 @@ impl Shard {
             .and_then(|g| self.view.state.table_of_keyspace(g.table))
             .is_some_and(|t| t.state() == TableState::Creating);
         if making {
-            self.send_report(vec![id.0], Vec::new());
+            self.send_leads(vec![id.0], Vec::new());
         }
     }
 
-    fn send_report(&mut self, leads: Vec<u64>, feeds: Vec<FeedReport>) {
+    fn send_leads(&mut self, leads: Vec<u64>, feeds: Vec<FeedReport>) {
         if leads.is_empty() && feeds.is_empty() {
             return;
         }

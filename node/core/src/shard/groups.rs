@@ -196,12 +196,27 @@ impl Shard {
         if message.group != GroupId::META || self.config.shard != 0 || message.message.to == 0 {
             return false;
         }
+        // Who has a newer picture knows whether that replica is one of the past.
         let replica = ReplicaId(message.message.to);
+        let past = self.view.group(GroupId::META).is_some_and(|group| {
+            let me = self.config.node;
+            self.registered
+                && group.replica_on(me).or_else(|| group.newcomer_on(me)) != Some(replica)
+        });
+        !past
+            && !self.leaving.contains_key(&GroupId::META)
+            && self.await_group(GroupId::META, replica)
+    }
+
+    /// A replica that knows nothing yet but perhaps how it voted: its leader tells it everything.
+    pub(super) fn await_group(&mut self, group: GroupId, replica: ReplicaId) -> bool {
         let state = ReplicaState {
-            group: GroupId::META.0,
+            group: group.0,
             replica: replica.0,
             ..Default::default()
         };
+        // What another replica left here goes before this one gets anything.
+        self.clear_remains(group);
         let orphan = self.orphans.remove(&replica);
         let restarted = orphan.is_some();
         let log = match orphan {
@@ -214,15 +229,12 @@ impl Shard {
             ),
             None => GroupLog::default(),
         };
-        let metadata = Machine::Metadata(Box::new(Metadata::new(state, MetaState::default())));
-        self.add_replica(
-            GroupId::META,
-            replica,
-            log,
-            BTreeMap::new(),
-            restarted,
-            metadata,
-        )
+        let machine = if group == GroupId::META {
+            Machine::Metadata(Box::new(Metadata::new(state, MetaState::default())))
+        } else {
+            Machine::Partition(Box::new(Partition::new(state)))
+        };
+        self.add_replica(group, replica, log, BTreeMap::new(), restarted, machine)
     }
 
     pub(super) fn add_replica(
@@ -355,28 +367,52 @@ impl Shard {
         )
     }
 
-    /// A replica's group is gone for good: so are its log and its data.
+    /// A replica's group is gone for good, or has left it behind: so are its log and its data. The log goes first: data that were deleted
+    /// under a replica which a crash brings back would be served.
     pub(super) fn destroy_replica(&mut self, id: GroupId) {
         let Some(replica) = self.replicas.remove(&id) else {
             return;
         };
         let mut batch = Batch::default();
-        for range in content(replica.state()) {
-            batch.delete_range(range);
+        // One that was never told its range has none.
+        if replica.state().applied_index > 0 {
+            for range in content(replica.state()) {
+                batch.delete_range(range);
+            }
         }
         batch.delete(Keyspace::State, replica_key(id, replica.group.replica));
-        self.out.push(Output::Write(batch));
         self.writes.push(LogWrite {
             replica: replica.group.replica,
             remove: true,
             ..Default::default()
         });
+        self.sync = true;
+        self.leaving.insert(id, (self.append + 1, batch));
         if let Some(ticket) = self.view.ticket(id) {
             ticket.turn();
             ticket.set_heard(0);
         }
         self.receivers.forget(id, &mut self.out);
         self.dirty.remove(&id);
+    }
+
+    /// Logs up to this append are gone for good: now the data may go.
+    fn finish_leaving(&mut self, append: u64) {
+        let done: Vec<GroupId> = self
+            .leaving
+            .iter()
+            .filter(|(_, (number, _))| *number <= append)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &done {
+            if let Some((_, batch)) = self.leaving.remove(id) {
+                self.out.push(Output::Write(batch));
+            }
+        }
+        if !done.is_empty() {
+            // A group may have another replica here by now.
+            self.on_view(self.view.clone());
+        }
     }
 
     // ---- the ready loop ----
@@ -551,6 +587,7 @@ impl Shard {
             self.send_raft(id, messages);
             self.dirty.insert(id);
         }
+        self.finish_leaving(number);
     }
 
     fn send_raft(&mut self, id: GroupId, messages: Vec<Message>) {

@@ -8,11 +8,14 @@ use raft::eraftpb::{Entry, EntryType};
 use crate::consensus::Group;
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::MetaState;
-use crate::meta::records::{Table, TableState};
+use crate::meta::records::{NodeState, Table, TableState};
 use crate::meta::watch::History;
 use crate::meta::wire::{
-    Change, FeedReport, IndexId, MetaEvents, MetaRefusal, MetaReply, MetaRequest, Outcome,
+    Aim, Aims, Change, FeedReport, Follow, IndexId, MetaEvents, MetaRefusal, MetaReply,
+    MetaRequest, NodeChange, NodeEvent, NodeReport, Outcome, ReturnPermit, TakePermit,
 };
+use crate::moves::reports::{DOWN_US, Health, Reports, health};
+use crate::moves::{permit, plan};
 use crate::partition::ReplyTo;
 use crate::partition::command::{Command, Do, ReplicaState, replica_key};
 use crate::store::{Batch, Keyspace};
@@ -23,6 +26,10 @@ use crate::wire::{Kind, RequestId};
 const WATCH_US: u64 = 5_000_000;
 /// Requests that wait for their outcome.
 const REQUESTS_MAX: usize = 4096;
+/// A node that is down for so long is given up, unless set, ms.
+const REPAIR_AFTER_MS: u64 = 600_000;
+/// Members are looked over this often though nothing changed, ms.
+const LOOK_AGAIN_MS: u64 = 5_000;
 /// Origin of the requests that the leader makes itself.
 const OWN_ORIGIN: u64 = u64::MAX;
 
@@ -35,6 +42,18 @@ struct Watcher {
 
 /// Messages to send.
 pub type Sends = Vec<(ReplyTo, Kind)>;
+
+/// What the metadata leader knows by the reports of all other leaders.
+#[derive(Clone, Debug, Default)]
+pub struct Governed {
+    pub health: Health,
+    /// By node: the partitions that it leads.
+    pub leaders: BTreeMap<u64, u64>,
+    /// Nodes without which a group would have no quorum, or nobody knows.
+    pub needed: BTreeSet<u64>,
+    /// Replicas that live and are close behind.
+    pub close: BTreeSet<u64>,
+}
 
 #[derive(Debug)]
 pub struct Metadata {
@@ -51,6 +70,11 @@ pub struct Metadata {
     /// (partition, index or stream) that are reported to be set up.
     fed: BTreeSet<(u64, u64)>,
     own_requests: u64,
+    pub reports: Reports,
+    /// When this leadership began to serve, monotonic µs.
+    served_from: u64,
+    /// Revision at which nothing was left to aim at, and the wall clock of the look, ms.
+    settled_at: (u64, u64),
 }
 
 impl Metadata {
@@ -66,14 +90,18 @@ impl Metadata {
             led: BTreeSet::new(),
             fed: BTreeSet::new(),
             own_requests: 0,
+            reports: Reports::default(),
+            served_from: 0,
+            settled_at: (0, 0),
         }
     }
 
     pub fn on_request(
         &mut self,
         group: &mut Group,
-        request: MetaRequest,
+        mut request: MetaRequest,
         to: ReplyTo,
+        now: Now,
         sends: &mut Sends,
     ) {
         let leader = group.leader().map_or(0, |(_, n)| n.0);
@@ -88,6 +116,12 @@ impl Metadata {
             return;
         }
         let id = request.id;
+        if let Some(Change::TakePermit(ask)) = &mut request.change {
+            ask.now_ms = now.wall_ms;
+            if let Err(why) = self.may_spare(ask, now) {
+                return sends.push((to, told(id, MetaRefusal::Refused, why)));
+            }
+        }
         match propose(group, request) {
             Some((index, term)) => drop(self.proposed.insert(index, (id, to, term))),
             None => sends.push((to, refused(id, MetaRefusal::NotLeader, leader))),
@@ -102,6 +136,7 @@ impl Metadata {
         self.watchers.clear();
         self.led.clear();
         self.fed.clear();
+        self.reports.clear();
         let leader = group.leader().map_or(0, |(_, n)| n.0);
         let proposed = std::mem::take(&mut self.proposed)
             .into_values()
@@ -128,7 +163,9 @@ impl Metadata {
         };
         let before = self.state.revision();
         for entry in entries {
-            self.apply_entry(entry, batch, sends);
+            if !crate::moves::members::apply(&mut self.replica, group, entry) {
+                self.apply_entry(entry, batch, sends);
+            }
             self.replica.applied_index = entry.index;
             self.replica.applied_term = entry.term;
         }
@@ -140,8 +177,10 @@ impl Metadata {
         group.applied(last.index, last.term);
         if group.is_leader() && last.term == group.term() && !self.serving {
             self.serving = true;
+            self.served_from = now.mono_us;
+            self.settled_at = (0, 0);
             for (request, to) in std::mem::take(&mut self.waiting) {
-                self.on_request(group, request, to, sends);
+                self.on_request(group, request, to, now, sends);
             }
         }
         let changed = self.state.revision() != before;
@@ -238,13 +277,179 @@ impl Metadata {
         }
     }
 
-    /// A node says which partitions it leads.
-    pub fn on_report(&mut self, leads: &[u64]) {
-        for group in leads {
+    /// A node says that it lives, what it leads, and how that does.
+    pub fn on_report(&mut self, group: &mut Group, report: NodeReport, now: Now) {
+        if !self.serving {
+            return;
+        }
+        for group in &report.leads {
             if self.state.groups.contains_key(group) {
                 self.led.insert(*group);
             }
         }
+        let groups = report
+            .groups
+            .iter()
+            .filter(|r| {
+                self.state.groups.get(&r.group).is_some_and(|known| {
+                    r.range_version == known.range_version
+                        && r.member_version > known.member_version
+                })
+            })
+            .cloned()
+            .collect::<Vec<_>>();
+        self.reports.take(report, &self.state, now.mono_us);
+        if !groups.is_empty() {
+            self.want(group, Change::Follow(Follow { groups }));
+        }
+    }
+
+    /// What this leader knows of all groups.
+    pub fn governed(&self, now: Now) -> Option<Governed> {
+        if !self.serving {
+            return None;
+        }
+        let needs =
+            |node: &u64| permit::spare(&self.state, &self.reports, *node, now.mono_us).is_err();
+        let healthy = |group: &u64| {
+            let report = self.reports.fresh(*group, now.mono_us);
+            report.map_or_else(Vec::new, |(_, report)| report.healthy.clone())
+        };
+        Some(Governed {
+            health: health(&self.state, &self.reports, now.mono_us),
+            leaders: self.reports.leaders(),
+            needed: self.state.nodes.keys().copied().filter(needs).collect(),
+            close: self.state.groups.keys().flat_map(healthy).collect(),
+        })
+    }
+
+    /// What the leader does about nodes and members; called each tick.
+    pub fn govern(&mut self, group: &mut Group, now: Now) {
+        if !self.serving || !group.may_propose() {
+            return;
+        }
+        self.reports.retain(&self.state);
+        for change in self.node_changes(now) {
+            self.want(group, Change::NodeChange(change));
+        }
+        if let Some(back) = self.finished_permit(now) {
+            self.want(group, Change::ReturnPermit(back));
+        }
+        // A look costs a pass over all groups: again after a change, or for what only time changes.
+        let (revision, at_ms) = self.settled_at;
+        if revision == self.state.revision() && now.wall_ms < at_ms + LOOK_AGAIN_MS {
+            return;
+        }
+        self.settled_at = (self.state.revision(), now.wall_ms);
+        let Ok(ring) = self.state.ring() else {
+            return;
+        };
+        let aims: Vec<Aim> = plan::aims(&self.state, &ring, now.wall_ms)
+            .into_iter()
+            .map(|aim| Aim {
+                group: aim.group,
+                nodes: aim.nodes,
+                member_version: aim.member_version,
+            })
+            .collect();
+        if !aims.is_empty() {
+            self.want(group, Change::Aim(Aims { aims }));
+        }
+    }
+
+    /// Who fell silent, who is back, and who was away for too long.
+    fn node_changes(&self, now: Now) -> Vec<NodeChange> {
+        if now.mono_us < self.served_from + DOWN_US {
+            return Vec::new();
+        }
+        let repair_after = match self
+            .state
+            .cluster
+            .settings
+            .as_ref()
+            .map_or(0, |s| s.repair_after_ms)
+        {
+            0 => REPAIR_AFTER_MS,
+            set => set,
+        };
+        let mut changes = Vec::new();
+        for node in self.state.nodes.values() {
+            let heard = self.reports.heard(node.id).is_some_and(|h| {
+                now.mono_us < h.at_us + DOWN_US && h.incarnation == node.incarnation
+            });
+            let event = match node.state() {
+                NodeState::Up | NodeState::Draining if !heard && node.down_since_ms == 0 => {
+                    NodeEvent::Silent
+                }
+                NodeState::Down | NodeState::Draining
+                    if heard && node.down_since_ms > 0 && !node.lost =>
+                {
+                    NodeEvent::Heard
+                }
+                NodeState::Down if now.wall_ms > node.down_since_ms + repair_after => {
+                    NodeEvent::Lose
+                }
+                _ => continue,
+            };
+            changes.push(NodeChange {
+                node: node.id,
+                event: event as i32,
+                at_ms: now.wall_ms,
+            });
+        }
+        changes
+    }
+
+    fn may_spare(&self, ask: &TakePermit, now: Now) -> Result<(), String> {
+        let node = ask.permit.node;
+        if let Some(out) = &self.state.cluster.permit {
+            if out.node != node {
+                permit::caught_up(&self.state, &self.reports, out.node, now.mono_us)
+                    .map_err(|why| format!("node {} has restarted: {why}", out.node))?;
+            }
+        }
+        if ask.allow_unavailable {
+            return Ok(());
+        }
+        permit::spare(&self.state, &self.reports, node, now.mono_us).map_err(|why| why.to_string())
+    }
+
+    /// The permit that is out, if its node has started again and caught up.
+    fn finished_permit(&self, now: Now) -> Option<ReturnPermit> {
+        let out = self.state.cluster.permit.as_ref()?;
+        let again = match self.state.nodes.get(&out.node) {
+            Some(node) => node.incarnation > out.incarnation && node.state() == NodeState::Up,
+            None => true,
+        };
+        let done = again
+            && permit::caught_up(&self.state, &self.reports, out.node, now.mono_us).is_ok()
+            && self
+                .reports
+                .heard(out.node)
+                .is_none_or(|h| h.incarnation > out.incarnation);
+        done.then_some(ReturnPermit {
+            node: out.node,
+            incarnation: out.incarnation,
+        })
+    }
+
+    /// Proposes a change of the leader's own; one that can't be proposed now is wanted again later.
+    fn want(&mut self, group: &mut Group, change: Change) {
+        self.own_requests += 1;
+        // Unique over leaders, since a term has one.
+        let number = group.term() << 32 | self.own_requests & 0xffff_ffff;
+        let id = RequestId {
+            origin: OWN_ORIGIN,
+            number,
+        };
+        let _ = propose(
+            group,
+            MetaRequest {
+                id,
+                change: Some(change),
+                ..Default::default()
+            },
+        );
     }
 
     /// A node says how far the indexes and streams in the making are in the partitions that it leads.
@@ -333,22 +538,7 @@ impl Metadata {
         self.led.retain(|g| groups.contains_key(g));
         self.fed.retain(|(g, _)| groups.contains_key(g));
         for change in changes {
-            self.own_requests += 1;
-            // Unique over leaders, since a term has one.
-            let number = group.term() << 32 | self.own_requests & 0xffff_ffff;
-            let id = RequestId {
-                origin: OWN_ORIGIN,
-                number,
-            };
-            // Not proposed now: the next round sees the same need.
-            let _ = propose(
-                group,
-                MetaRequest {
-                    id,
-                    change: Some(change),
-                    ..Default::default()
-                },
-            );
+            self.want(group, change);
         }
     }
 
@@ -358,6 +548,18 @@ impl Metadata {
         self.history.clear();
         self.serving = false;
     }
+}
+
+fn told(id: RequestId, refusal: MetaRefusal, message: String) -> Kind {
+    Kind::MetaReply(MetaReply {
+        id,
+        outcome: Outcome {
+            refusal: refusal as i32,
+            message,
+            ..Default::default()
+        },
+        leader: 0,
+    })
 }
 
 fn refused(id: RequestId, refusal: MetaRefusal, leader: u64) -> Kind {

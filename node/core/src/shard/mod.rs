@@ -11,6 +11,7 @@ mod follow;
 mod gateway;
 mod groups;
 pub mod io;
+mod members;
 mod metadata;
 mod recover;
 mod replay;
@@ -26,6 +27,7 @@ pub use self::gateway::GATEWAY_STEP_US;
 use self::gateway::{Act, Gateway};
 use self::groups::Replica;
 pub use self::io::{Fatal, Input, Lane, MetaError, Output, Request};
+pub use self::metadata::Governed;
 use self::metadata::Sends;
 pub use self::recover::Error as RecoverError;
 use self::replay::Replays;
@@ -100,6 +102,9 @@ pub struct Counts {
     pub expired_items: u64,
     /// Age of the oldest change that a global index may lack, as of the last tick, ms.
     pub index_lag_ms: u64,
+    /// Changes of members that were proposed, and replicas that were left behind by one.
+    pub member_changes: u64,
+    pub replicas_left: u64,
 }
 
 #[derive(Debug)]
@@ -144,6 +149,8 @@ pub struct Shard {
     want_flush: bool,
     /// Entries applied when the last flush began.
     flushed_applied: u64,
+    /// Replicas that are being destroyed: the append that removes the log, and what then goes from the engine.
+    leaving: BTreeMap<GroupId, (u64, crate::store::Batch)>,
     /// Groups that wait for an append.
     awaiting: BTreeMap<u64, BTreeSet<GroupId>>,
     mood: Mood,
@@ -233,6 +240,12 @@ impl Shard {
         let led = partitions().filter(|r| r.group.is_leader()).count();
         let leaderless = partitions().filter(|r| r.group.leader().is_none()).count();
         (partitions().count() as u64, led as u64, leaderless as u64)
+    }
+
+    /// What the leader of the metadata knows of all groups; `None` elsewhere.
+    pub fn governed(&self) -> Option<Governed> {
+        let metadata = self.replicas.get(&GroupId::META)?.metadata()?;
+        metadata.governed(self.now)
     }
 
     /// Groups that this node leads and that others could lead.
@@ -356,6 +369,7 @@ impl Shard {
         }
         self.tick_meta();
         self.tick_feeds();
+        self.drive_members();
         let replicas = &self.replicas;
         let leads = |group: GroupId| replicas.get(&group).is_some_and(|r| r.group.is_leader());
         let sent = self.senders.tick(leads, self.now, &mut self.out);
@@ -423,10 +437,14 @@ impl Shard {
             }
             Kind::MetaEvents(events) => self.on_meta_events(events),
             Kind::NodeReport(report) => {
+                let now = self.now;
                 self.with_metadata(|metadata, group, _| {
-                    metadata.on_report(&report.leads);
+                    let making = !report.leads.is_empty() || !report.feeds.is_empty();
                     metadata.on_feeds(&report.feeds);
-                    metadata.housekeeping(group, false);
+                    metadata.on_report(group, report, now);
+                    if making {
+                        metadata.housekeeping(group, false);
+                    }
                 });
             }
         }

@@ -61,6 +61,7 @@ impl Shard {
             flushed_at: now.mono_us,
             want_flush: false,
             flushed_applied: 0,
+            leaving: BTreeMap::new(),
             awaiting: BTreeMap::new(),
             mood: Mood::default(),
             forwarded: BTreeMap::new(),

@@ -20,29 +20,47 @@ struct Held {
     bases: BTreeMap<u64, u64>,
     /// By hybrid time of a command: where it stands.
     stamps: BTreeMap<u64, Vec<(u64, u64)>>,
-    voters: usize,
+    /// By member version: bits of the nodes that vote, in each half of a joint configuration.
+    voters: BTreeMap<u64, (u64, u64)>,
+    /// Acknowledged under a configuration that was not looked at yet.
+    unproven: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
 pub struct DurableMajority {
     groups: BTreeMap<GroupId, Held>,
-    /// By replica and life: the commit index up to which was checked.
-    checked: BTreeMap<(ReplicaId, u64), u64>,
+    /// By replica and life: the commit index up to which was checked, and the member version then. What is committed together with a
+    /// change of members was committed under the configuration before it.
+    checked: BTreeMap<(ReplicaId, u64), (u64, u64)>,
 }
 
 impl Held {
-    fn count(&self, index: u64, term: u64) -> usize {
+    /// Bits of the nodes on which an entry is durable, by itself or by a snapshot.
+    fn durable_on(&self, index: u64, term: u64) -> u64 {
         let nodes = self.entries.get(&(index, term)).copied().unwrap_or(0);
-        let by_snapshot = self
-            .bases
-            .iter()
-            .filter(|(node, base)| **base >= index && nodes >> **node & 1 == 0)
-            .count();
-        nodes.count_ones() as usize + by_snapshot
+        let bases = self.bases.iter().filter(|(_, base)| **base >= index);
+        bases.fold(nodes, |nodes, (node, _)| nodes | 1 << node)
     }
 
-    fn is_majority(&self, index: u64, term: u64) -> bool {
-        self.count(index, term) * 2 > self.voters
+    /// Whether the write of that version is durable on a majority of any configuration.
+    fn is_proven(&self, version: u64) -> bool {
+        let places = self
+            .stamps
+            .get(&version)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        places
+            .iter()
+            .any(|(index, term)| self.is_majority(*index, *term, 0))
+    }
+
+    /// Whether an entry is durable on a majority of a configuration of that member version or a later one.
+    fn is_majority(&self, index: u64, term: u64, member_version: u64) -> bool {
+        let durable = self.durable_on(index, term);
+        let most = |voters: u64| (durable & voters).count_ones() * 2 > voters.count_ones();
+        self.voters
+            .range(member_version..)
+            .any(|(_, (incoming, outgoing))| most(*incoming) && (*outgoing == 0 || most(*outgoing)))
     }
 }
 
@@ -92,20 +110,33 @@ impl DurableMajority {
         let checked = self
             .checked
             .entry((group.replica, life))
-            .or_insert_with(|| group.committed());
+            .or_insert_with(|| (group.committed(), state.member_version));
         let held = self.groups.entry(group.id).or_default();
-        held.voters = state.voters.len().max(held.voters);
-        let from = (*checked + 1).max(group.log().base().0 + 1);
-        *checked = group.committed();
+        let bits = |replicas: &[u64]| {
+            let places = state.places.iter();
+            places
+                .filter(|p| replicas.contains(&p.replica))
+                .fold(0, |bits, p| bits | 1 << p.node)
+        };
+        let voters = (bits(&state.voters), bits(&state.voters_outgoing));
+        if voters.0 != 0 {
+            held.voters.insert(state.member_version, voters);
+        }
+        if group.is_leader() {
+            Self::prove(held, group.id)?;
+        }
+        let from = (checked.0 + 1).max(group.log().base().0 + 1);
+        let member_version = checked.1;
+        *checked = (group.committed(), state.member_version);
         for index in from..=group.committed() {
             let Ok(term) = group.log().term(index) else {
                 continue;
             };
             // The first entry of a partition is the same on all by its making.
-            if index > 1 && !held.is_majority(index, term) {
-                let count = held.count(index, term);
+            if index > 1 && !held.is_majority(index, term, member_version) {
+                let durable = held.durable_on(index, term);
                 return Err(format!(
-                    "node {node} counts entry {index} of term {term} of group {} as committed, durable on {count} of {}",
+                    "node {node} counts entry {index} of term {term} of group {} as committed, durable on the nodes {durable:#b} of {:?}",
                     group.id, held.voters
                 ));
             }
@@ -115,19 +146,21 @@ impl DurableMajority {
 
     pub fn on_acknowledged(&mut self, group: GroupId, version: u64) -> Result {
         let held = self.groups.entry(group).or_default();
-        let places = held
-            .stamps
-            .get(&version)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        if places
-            .iter()
-            .any(|(index, term)| held.is_majority(*index, *term))
-        {
-            return Ok(());
+        if !held.is_proven(version) {
+            held.unproven.push(version);
         }
-        Err(format!(
-            "a write of group {group}, version {version}, was acknowledged and is durable on no majority: entries {places:?}"
-        ))
+        Ok(())
+    }
+
+    /// What was acknowledged must be durable under a configuration that is known by now.
+    fn prove(held: &mut Held, group: GroupId) -> Result {
+        let unproven = std::mem::take(&mut held.unproven);
+        match unproven.iter().find(|version| !held.is_proven(**version)) {
+            None => Ok(()),
+            Some(version) => Err(format!(
+                "a write of group {group}, version {version}, was acknowledged and is durable on no majority: entries {:?}",
+                held.stamps.get(version)
+            )),
+        }
     }
 }

@@ -1,16 +1,21 @@
 //! What the operator asks of a running node.
 
+mod topology;
+
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use kv_core::ids::NodeId;
 use kv_core::meta::records::{Address, Node as NodeRecord, NodeState};
-use kv_core::meta::wire::{Change, MetaRefusal, ReserveNode};
+use kv_core::meta::wire::{Change, MetaRefusal, Outcome, ReserveNode, ReturnPermit};
 use kv_core::meta::{MetaState, View};
 use kv_core::shard::Input;
 use kv_proto::admin::{
-    self, BootstrapReply, BootstrapRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
-    ReserveNodeReply, ReserveNodeRequest,
+    self, AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
+    ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
+    DrainNodeReply, DrainNodeRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
+    GetProgressReply, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
+    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest,
 };
 use tokio::sync::oneshot;
 
@@ -38,6 +43,34 @@ pub struct NodeControl {
 }
 
 impl NodeControl {
+    /// Has the metadata leader carry out a change.
+    async fn change(&self, change: Change) -> Result<Outcome, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        let deadline_us = self.mailboxes.clock.now().mono_us + ANSWER.as_micros() as u64;
+        let event = Event::Meta {
+            change,
+            deadline_us,
+            reply,
+        };
+        self.mailboxes
+            .to_shard(0, event)
+            .map_err(|_| ControlError::Timeout)?;
+        answer
+            .await
+            .map_err(|_| ControlError::ShuttingDown)?
+            .map_err(|_| ControlError::Timeout)
+    }
+
+    /// The value of a change that was made, or why it was not.
+    async fn decide(&self, change: Change) -> Result<u64, ControlError> {
+        self.joined()?;
+        let outcome = self.change(change).await?;
+        match outcome.refusal() {
+            MetaRefusal::None => Ok(outcome.value),
+            _ => Err(ControlError::Refused(outcome.message)),
+        }
+    }
+
     fn joined(&self) -> Result<Arc<View>, ControlError> {
         let view = self.mailboxes.view();
         if view.state.is_known() {
@@ -213,7 +246,7 @@ impl Control for NodeControl {
             .map(|ring| kv_ring::shares(&ring))
             .unwrap_or_default();
         let share = |id: u64| shares.get(&NodeId(id)).copied().unwrap_or(0.0);
-        Ok(GetClusterReply {
+        let mut reply = GetClusterReply {
             cluster_id: state.cluster.cluster_id.clone(),
             cluster_version: state.cluster.cluster_version,
             revision: state.revision(),
@@ -229,7 +262,11 @@ impl Control for NodeControl {
             partitions: view.routes().count() as u64,
             meta_voters: view.meta_voters().iter().map(|n| n.0).collect(),
             ..Default::default()
-        })
+        };
+        let governed = self.mailboxes.inspect(|shard| shard.governed()).await;
+        let governed = governed.into_iter().flatten().next();
+        topology::tell_groups(&mut reply, &view, governed.as_ref());
+        Ok(reply)
     }
 
     async fn node_status(&self) -> Result<GetNodeStatusReply, ControlError> {
@@ -268,25 +305,11 @@ impl Control for NodeControl {
                 problem: "is 1 to 253 bytes long",
             });
         }
-        let (reply, answer) = oneshot::channel();
-        let deadline_us = self.mailboxes.clock.now().mono_us + ANSWER.as_micros() as u64;
-        let change = Change::ReserveNode(ReserveNode {
-            name: request.object_name,
-        });
-        self.mailboxes
-            .to_shard(
-                0,
-                Event::Meta {
-                    change,
-                    deadline_us,
-                    reply,
-                },
-            )
-            .map_err(|_| ControlError::Timeout)?;
-        let outcome = answer
-            .await
-            .map_err(|_| ControlError::ShuttingDown)?
-            .map_err(|_| ControlError::Timeout)?;
+        let outcome = self
+            .change(Change::ReserveNode(ReserveNode {
+                name: request.object_name,
+            }))
+            .await?;
         match outcome.refusal() {
             MetaRefusal::None => Ok(ReserveNodeReply {
                 node_id: outcome.value,
@@ -296,5 +319,88 @@ impl Control for NodeControl {
                 problem: "the cluster has as many nodes as it can",
             }),
         }
+    }
+
+    async fn describe_node(
+        &self,
+        request: DescribeNodeRequest,
+    ) -> Result<DescribeNodeReply, ControlError> {
+        let node = request.node.ok_or(ControlError::Invalid {
+            field: "node",
+            problem: "is missing",
+        })?;
+        self.decide(topology::describe(node)).await?;
+        Ok(DescribeNodeReply {})
+    }
+
+    async fn change_ring(
+        &self,
+        request: ChangeRingRequest,
+    ) -> Result<ChangeRingReply, ControlError> {
+        let epoch = self.decide(topology::change_ring(request)?).await?;
+        Ok(ChangeRingReply { epoch })
+    }
+
+    async fn drain_node(&self, request: DrainNodeRequest) -> Result<DrainNodeReply, ControlError> {
+        let now_ms = self.mailboxes.clock.now().wall_ms;
+        self.decide(topology::drain(&request, now_ms)).await?;
+        Ok(DrainNodeReply {})
+    }
+
+    async fn remove_node(
+        &self,
+        request: RemoveNodeRequest,
+    ) -> Result<RemoveNodeReply, ControlError> {
+        let now_ms = self.mailboxes.clock.now().wall_ms;
+        self.decide(topology::remove(&request, now_ms)).await?;
+        Ok(RemoveNodeReply {})
+    }
+
+    async fn configure(&self, request: ConfigureRequest) -> Result<ConfigureReply, ControlError> {
+        self.decide(topology::configure(request)).await?;
+        Ok(ConfigureReply {})
+    }
+
+    async fn ask_permit(&self, request: AskPermitRequest) -> Result<AskPermitReply, ControlError> {
+        let now_ms = self.mailboxes.clock.now().wall_ms;
+        let asked = self.decide(topology::ask_permit(request, now_ms)).await;
+        let out = self.mailboxes.view().state.cluster.permit.clone();
+        let (given, why_not) = match asked {
+            Ok(_) => (true, String::new()),
+            Err(ControlError::Refused(why)) => (false, why),
+            Err(error) => return Err(error),
+        };
+        Ok(AskPermitReply {
+            given,
+            why_not,
+            permit: out.map(topology::permit_of),
+        })
+    }
+
+    async fn return_permit(
+        &self,
+        request: ReturnPermitRequest,
+    ) -> Result<ReturnPermitReply, ControlError> {
+        let back = Change::ReturnPermit(ReturnPermit {
+            node: request.node_id,
+            incarnation: request.incarnation,
+        });
+        self.decide(back).await?;
+        Ok(ReturnPermitReply {})
+    }
+
+    async fn raise_version(
+        &self,
+        request: RaiseVersionRequest,
+    ) -> Result<RaiseVersionReply, ControlError> {
+        self.decide(Change::RaiseVersion(request.version)).await?;
+        Ok(RaiseVersionReply {})
+    }
+
+    async fn progress(&self) -> Result<GetProgressReply, ControlError> {
+        let view = self.joined()?;
+        let censuses = self.mailboxes.inspect(|shard| shard.governed()).await;
+        let governed = censuses.into_iter().flatten().next().unwrap_or_default();
+        Ok(topology::progress(&view, &governed))
     }
 }

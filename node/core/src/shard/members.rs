@@ -1,0 +1,190 @@
+//! Members of the groups of a shard: what their leaders do about targets and tell the metadata leader, and which replicas go.
+
+use super::Shard;
+use super::io::{Lane, Output};
+use crate::ids::{GroupId, NodeId, ReplicaId};
+use crate::meta::wire::{GroupReport, NodeReport};
+use crate::moves::members::{context, members, newest};
+use crate::moves::step::{Step, next_step};
+use crate::partition::command::{content, replica_key};
+use crate::store::{Batch, Keyspace};
+use crate::wire::{Kind, Target};
+
+/// Groups in one report.
+const GROUPS_PER_REPORT: usize = 1024;
+
+impl Shard {
+    /// Takes the next step of each led group towards its target.
+    pub(super) fn drive_members(&mut self) {
+        let changing: Vec<GroupId> = self
+            .view
+            .state
+            .groups
+            .values()
+            .filter(|g| !g.target.is_empty())
+            .map(|g| g.group())
+            .filter(|id| self.replicas.get(id).is_some_and(|r| r.group.is_leader()))
+            .collect();
+        for id in changing {
+            self.drive_group_members(id);
+        }
+    }
+
+    fn drive_group_members(&mut self, id: GroupId) {
+        let Some(record) = self.view.state.groups.get(&id.0) else {
+            return;
+        };
+        let Some(replica) = self.replicas.get_mut(&id) else {
+            return;
+        };
+        let now = self.now;
+        let member_version = replica.state().member_version;
+        let newest = newest(replica.state());
+        let group = &mut replica.group;
+        if record.member_version > member_version || group.is_changing() || !group.may_propose() {
+            return;
+        }
+        let conf = group.log().conf_state().clone();
+        let close = |replica: ReplicaId| group.is_close(replica, now);
+        match next_step(&conf, &record.target, group.replica, newest, close) {
+            Step::Rest => return,
+            Step::HandOver(among) => match group.best_of(&among, now) {
+                Some(to) => group.transfer(to),
+                None => return,
+            },
+            Step::Change(change) => {
+                // Not proposed now: the next tick sees the same need.
+                if group
+                    .propose_conf_change(context(&record.target), change)
+                    .is_some()
+                {
+                    self.counts.member_changes += 1;
+                }
+            }
+        }
+        self.dirty.insert(id);
+    }
+
+    /// Destroys replicas that their groups have left behind.
+    pub(super) fn leave_groups(&mut self) {
+        if !self.registered {
+            return;
+        }
+        let view = self.view.clone();
+        let left: Vec<GroupId> = self
+            .replicas
+            .iter()
+            .filter(|(id, replica)| {
+                let Some(record) = view.group(**id) else {
+                    return false;
+                };
+                let name = replica.group.replica.0;
+                let named = record.members.iter().chain(&record.target);
+                record.member_version >= replica.state().member_version
+                    && !replica.group.is_installing()
+                    && named.clone().count() > 0
+                    && !named.clone().any(|m| m.replica == name)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        let remains: Vec<GroupId> = self
+            .remains
+            .iter()
+            .filter(|(id, state)| {
+                view.group(**id).is_some_and(|record| {
+                    let mut named = record.members.iter().chain(&record.target);
+                    record.member_version >= state.member_version
+                        && !named.any(|m| m.replica == state.replica)
+                })
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in remains {
+            self.clear_remains(id);
+        }
+        for id in left {
+            if id == GroupId::META {
+                // From here on this node follows like any other.
+                self.followed = (*view.state).clone();
+            }
+            self.counts.replicas_left += 1;
+            self.destroy_replica(id);
+        }
+    }
+
+    /// Deletes what an interrupted removal left in the engine.
+    pub(super) fn clear_remains(&mut self, id: GroupId) {
+        let Some(state) = self.remains.remove(&id) else {
+            return;
+        };
+        let mut batch = Batch::default();
+        if state.applied_index > 0 {
+            content(&state)
+                .into_iter()
+                .for_each(|range| batch.delete_range(range));
+        }
+        batch.delete(Keyspace::State, replica_key(id, ReplicaId(state.replica)));
+        self.out.push(Output::Write(batch));
+    }
+
+    /// Tells the metadata leader that this node lives and how the groups do that it leads.
+    pub(super) fn report(&mut self) {
+        if !self.registered {
+            return;
+        }
+        let Some(to) = self.meta_target(0) else {
+            return;
+        };
+        let now = self.now;
+        let mut groups: Vec<GroupReport> = self
+            .replicas
+            .values()
+            .filter(|r| r.group.is_leader())
+            .map(|r| {
+                let (group, state) = (&r.group, r.state());
+                let members = members(state);
+                let healthy = members
+                    .iter()
+                    .map(|m| m.replica)
+                    .filter(|id| group.is_close(ReplicaId(*id), now))
+                    .collect();
+                GroupReport {
+                    group: group.id.0,
+                    range_version: state.range_version,
+                    member_version: state.member_version,
+                    members,
+                    joint: group.is_changing(),
+                    healthy,
+                    start: state.start.clone(),
+                    end: state.end.clone(),
+                    term: group.term(),
+                    ..Default::default()
+                }
+            })
+            .collect();
+        loop {
+            let rest = groups.split_off(groups.len().min(GROUPS_PER_REPORT));
+            self.send_report(to, std::mem::replace(&mut groups, rest));
+            if groups.is_empty() {
+                break;
+            }
+        }
+    }
+
+    fn send_report(&mut self, to: NodeId, groups: Vec<GroupReport>) {
+        let report = NodeReport {
+            node: self.config.node.0,
+            incarnation: self.config.incarnation,
+            shard: self.config.shard,
+            shards: self.config.shards,
+            groups,
+            ..Default::default()
+        };
+        self.send(
+            to,
+            Target::Group(GroupId::META),
+            Lane::Small,
+            Kind::NodeReport(report),
+        );
+    }
+}
