@@ -4,7 +4,7 @@
 
 mod model;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
@@ -17,7 +17,8 @@ use kv_operator::platform::{
 };
 use kv_operator::reconcile;
 use kv_proto::admin::{
-    AskPermitReply, AskPermitRequest, BootstrapRequest, GetIdentityReply, GetNodeStatusReply,
+    AskPermitReply, AskPermitRequest, BootstrapRequest, GetClusterReply, GetIdentityReply,
+    GetNodeStatusReply,
 };
 use kv_ring::NodeId;
 use model::Model;
@@ -45,7 +46,15 @@ struct World {
     fates: Vec<Fate>,
     now_ms: u64,
     silent: Option<NodeId>,
+    /// How many rounds old the metadata are that nodes show, as if those that answer lagged behind.
+    lag: usize,
+    past: VecDeque<GetClusterReply>,
+    /// Nodes whose answers are late: what they said before is shown, and must not be acted on.
+    late: BTreeSet<NodeId>,
 }
+
+/// How far behind the metadata may be that nodes show.
+const LAG_MAX: usize = 12;
 
 impl World {
     fn fate(&mut self) -> Fate {
@@ -77,6 +86,7 @@ impl World {
             Action::Renew { old_id, cluster_id } => {
                 let identity = self.inventory.identity.as_mut().expect("kept");
                 assert_eq!((&identity.cluster_id, identity.is_formed), (old_id, true));
+                self.past.clear();
                 *identity = ClusterIdentity {
                     cluster_id: cluster_id.clone(),
                     is_formed: false,
@@ -251,7 +261,12 @@ fn lost(address: &str) -> dataplane::Error {
 
 impl DataPlane for Shared {
     async fn observe(&mut self, targets: &Targets) -> ClusterView {
-        let world = self.get();
+        let mut world = self.get();
+        if world.model.is_made() {
+            let now = world.model.reply();
+            world.past.push_front(now);
+            world.past.truncate(LAG_MAX);
+        }
         let joined = world.model.is_made();
         let up = world.up();
         let answering = targets
@@ -281,12 +296,15 @@ impl DataPlane for Shared {
                 NodeView {
                     identity,
                     status,
-                    is_late: false,
+                    is_late: world.late.contains(&id),
                 },
             )
         };
         let nodes: BTreeMap<NodeId, NodeView> = answering.map(node).collect();
-        let cluster = (joined && !nodes.is_empty()).then(|| world.model.reply());
+        let cluster = (joined && !nodes.is_empty()).then(|| {
+            let at = world.lag.min(world.past.len() - 1);
+            world.past[at].clone()
+        });
         ClusterView {
             nodes,
             cluster,
@@ -522,6 +540,8 @@ proptest! {
         fates in prop::collection::vec(fate(), 0..60),
         kills in prop::collection::vec((0_usize..60, 1_u64..12), 0..8),
         silences in prop::collection::vec((0_usize..60, 1_u64..12), 0..8),
+        lags in prop::collection::vec((8_usize..70, 1_usize..LAG_MAX), 0..6),
+        lates in prop::collection::vec((0_usize..60, 1_u64..12), 0..8),
         replaced in prop::option::of((20_usize..60, 1_u64..8)),
     ) {
         let mut run = Run::new(spec(first));
@@ -546,6 +566,9 @@ proptest! {
                 }
             }
             world.silent = silences.iter().find(|&&(when, _)| when == round).map(|&(_, id)| NodeId(id));
+            let lag = lags.iter().find(|&&(when, _)| when == round);
+            world.lag = lag.map_or(0, |&(_, lag)| lag);
+            world.late = lates.iter().filter(|&&(when, _)| when == round).map(|&(_, id)| NodeId(id)).collect();
             drop(world);
             let status = run.round();
             prop_assert!(!holds(&status.conditions, ConditionType::DataLost));

@@ -218,7 +218,9 @@ impl Model {
                     .nodes
                     .get_mut(&node.id)
                     .ok_or_else(|| refused("no such node"))?;
-                assert_ne!(peer.state, "Removed", "a removed id is used again");
+                if peer.state == "Removed" {
+                    return Err(refused("it is removed"));
+                }
                 (peer.zone, peer.host, peer.weight) = (node.zone, node.host, node.weight);
                 peer.addresses = [node.peer_address, node.dynamo_address, node.kv_address];
                 self.epoch += 1;
@@ -353,11 +355,10 @@ impl Model {
         }
     }
 
-    /// A process of a node says that it is there.
+    /// A process of a node says that it is there. One that is removed or given up is refused.
     pub fn register(&mut self, id: u64) {
-        if let Some(peer) = self.nodes.get_mut(&id) {
-            assert_ne!(peer.state, "Removed", "a removed node speaks");
-            assert!(!peer.lost, "a node that was given up speaks");
+        let peer = self.nodes.get_mut(&id);
+        if let Some(peer) = peer.filter(|peer| peer.state != "Removed" && !peer.lost) {
             peer.incarnation += 1;
             self.alive(id);
         }
