@@ -436,14 +436,36 @@ async fn ask(
 
 fn newer(one: Option<GetClusterReply>, other: Option<GetClusterReply>) -> Option<GetClusterReply> {
     match (one, other) {
-        // Only the metadata's leader knows how the groups are.
-        (Some(one), Some(other)) => Some(if one.is_informed != other.is_informed {
-            if one.is_informed { one } else { other }
-        } else if other.revision > one.revision {
+        // Only the metadata's leader knows how the groups are; a follower may not even have heard who leads.
+        (Some(one), Some(other)) => Some(if rank(&other) > rank(&one) {
             other
         } else {
             one
         }),
         (one, other) => one.or(other),
+    }
+}
+
+fn rank(reply: &GetClusterReply) -> (bool, u64, bool) {
+    (reply.is_informed, reply.revision, reply.meta_leader != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_answer_counts_and_of_equals_the_one_that_knows_the_leader() {
+        let reply = |revision, meta_leader| {
+            Some(GetClusterReply {
+                revision,
+                meta_leader,
+                ..Default::default()
+            })
+        };
+        assert_eq!(newer(reply(1, 0), reply(1, 2)), reply(1, 2));
+        assert_eq!(newer(reply(1, 2), reply(1, 0)), reply(1, 2));
+        assert_eq!(newer(reply(2, 0), reply(1, 2)), reply(2, 0));
+        assert_eq!(newer(None, reply(1, 2)), reply(1, 2));
     }
 }

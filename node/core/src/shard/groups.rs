@@ -321,9 +321,11 @@ impl Shard {
         });
         self.sync = true;
         if self.begin_from_genesis(replica, vec![entry], hard_state, false) {
+            // Another member leads first in each partition of a table, so that its leaders spread.
+            let turn = (record.id % record.members.len().max(1) as u64) as usize;
             let first = record
                 .members
-                .first()
+                .get(turn)
                 .is_some_and(|m| m.replica == replica.0);
             if let Some(created) = self.replicas.get_mut(&record.group()).filter(|_| first) {
                 created.eager = EAGER_TICKS;
