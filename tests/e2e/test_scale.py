@@ -1,7 +1,5 @@
 """Three nodes become five and three again under a load that is checked, without a failed request (issue of scaling, "Real processes")."""
 
-import pytest
-
 from harness.client import create_table
 from harness.load import Load
 from harness.wait import eventually
@@ -14,13 +12,16 @@ def settle(rides, nodes):
     """Waits until the cluster has so many nodes that are up, and nothing more to do."""
 
     def look():
-        status, reason, message = rides.condition("Progressing")
-        if reason == "ChangeNotSupported":
-            pytest.skip(f"the operator does not scale yet: {message}")
+        status = rides.condition("Progressing")[0]
         up = [node for node in rides.status().get("nodes", []) if node["state"] == "Up"]
         return len(up) == nodes and status == "False" and rides.condition("Ready")[0] == "True"
 
     eventually(f"{nodes} nodes", look, MOVE_SECONDS, every=0.5)
+
+
+def failed_requests(load):
+    """What a client saw fail, of requests that only meet planned changes."""
+    return {what: load.counts[what] for what in ("unknown", "refused", "failed reads") if load.counts[what]}
 
 
 def test_three_nodes_become_five_and_three_again_without_a_failed_request(cluster, say):
@@ -37,5 +38,65 @@ def test_three_nodes_become_five_and_three_again_without_a_failed_request(cluste
     load.stop()
     load.verify()
     say(load.report())
-    failed = {what: load.counts[what] for what in ("unknown", "refused", "failed reads") if load.counts[what]}
-    assert not failed, load.report()
+    assert not failed_requests(load), load.report()
+
+
+def test_a_growth_that_is_called_off_half_way_leaves_three_nodes_and_no_failed_request(cluster, say):
+    rides = cluster()
+    rides.start()
+    create_table(rides.client(), TABLE)
+    load = Load(rides.urls(), TABLE, workers=4, think=0.01).start()
+    load.waits_for_acks(100)
+    rides.write("spec:\n  nodes: 6\n")
+    eventually("a fourth node", lambda: len(rides.status().get("nodes", [])) > 3, MOVE_SECONDS, every=0.1)
+    load.waits_for_acks(50)
+    rides.write("spec:\n  nodes: 3\n")
+    settle(rides, 3)
+    load.waits_for_acks(100)
+    load.stop()
+    load.verify()
+    say(load.report())
+    assert not failed_requests(load), load.report()
+
+
+def test_a_node_that_is_gone_is_replaced_by_another_id_with_its_data(cluster, say):
+    rides = cluster()
+    rides.start()
+    create_table(rides.client(), TABLE)
+    load = Load(rides.urls(), TABLE, workers=4, think=0.01).start()
+    load.waits_for_acks(200)
+    status, _, err = rides.run("replace", "rides-2")
+    assert status == 0, err
+
+    def replaced():
+        up = {node["id"] for node in rides.status().get("nodes", []) if node["state"] == "Up"}
+        return len(up) == 3 and 2 not in up and rides.condition("Progressing")[0] == "False"
+
+    eventually("another node in the place of rides-2", replaced, MOVE_SECONDS, every=0.5)
+    load.urls = [node["endpoint"] for node in rides.status()["nodes"] if node["state"] == "Up"]
+    load.waits_for_acks(200)
+    load.stop()
+    load.verify()
+    say(load.report())
+
+
+def test_nodes_restart_one_by_one_and_every_partition_goes_on(cluster, say):
+    rides = cluster()
+    rides.start()
+    create_table(rides.client(), TABLE)
+    load = Load(rides.urls(), TABLE, workers=4, think=0.01).start()
+    load.waits_for_acks(100)
+    before = rides.pids()
+    status, _, err = rides.run("restart")
+    assert status == 0, err
+
+    def rolled():
+        now = rides.pids()
+        return all(now.get(name) not in (None, pid) for name, pid in before.items()) and rides.condition("Progressing")[0] == "False"
+
+    eventually("three new processes", rolled, MOVE_SECONDS, every=0.2)
+    load.waits_for_acks(100)
+    load.stop()
+    load.verify()
+    say(load.report())
+    assert load.longest_gap < 3, load.report()

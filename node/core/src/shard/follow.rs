@@ -22,6 +22,8 @@ use prost::Message as _;
 
 /// Changes of the metadata that one node may have under way.
 const META_PENDING_MAX: usize = 1024;
+/// A replica of the metadata that has not heard its leader for so long is not relied on, µs.
+const META_SILENT_US: u64 = 2_000_000;
 const META_RETRY_US: u64 = 200_000;
 const META_ANSWER_US: u64 = 1_000_000;
 /// Ticks between two questions for news, and between two looks at tables in the making.
@@ -315,7 +317,7 @@ impl Shard {
     }
 
     /// The leader as far as known; after two tries in vain anyone who may know.
-    pub(super) fn meta_target(&self, tries: u32) -> Option<NodeId> {
+    fn meta_target(&self, tries: u32) -> Option<NodeId> {
         if let Some(leader) = self.meta_hint.filter(|_| tries % 3 != 2) {
             return Some(leader);
         }
@@ -456,10 +458,12 @@ impl Shard {
         }
     }
 
-    /// Whether the metadata come from a replica of them here. One that hears no leader may have been left behind long ago.
+    /// Whether the metadata come from a replica of them here. One that hears no leader may have been left behind, and is never told.
     fn keeps_metadata(&self) -> bool {
         self.replicas.get(&GroupId::META).is_some_and(|r| {
-            r.group.leader().is_some() && r.metadata().is_some_and(|m| m.state.is_known())
+            self.now.mono_us < r.group.heard_at(self.now).saturating_add(META_SILENT_US)
+                && r.group.leader().is_some()
+                && r.metadata().is_some_and(|m| m.state.is_known())
         })
     }
 

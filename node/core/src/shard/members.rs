@@ -2,7 +2,7 @@
 
 use super::Shard;
 use super::io::{Lane, Output};
-use crate::ids::{GroupId, NodeId, ReplicaId};
+use crate::ids::{GroupId, ReplicaId};
 use crate::meta::wire::{GroupReport, NodeReport};
 use crate::moves::members::{context, members, newest};
 use crate::moves::step::{Step, next_step};
@@ -132,9 +132,6 @@ impl Shard {
         if !self.registered {
             return;
         }
-        let Some(to) = self.meta_target(0) else {
-            return;
-        };
         let now = self.now;
         let mut groups: Vec<GroupReport> = self
             .replicas
@@ -164,27 +161,30 @@ impl Shard {
             .collect();
         loop {
             let rest = groups.split_off(groups.len().min(GROUPS_PER_REPORT));
-            self.send_report(to, std::mem::replace(&mut groups, rest));
+            self.send_report(&std::mem::replace(&mut groups, rest));
             if groups.is_empty() {
                 break;
             }
         }
     }
 
-    fn send_report(&mut self, to: NodeId, groups: Vec<GroupReport>) {
-        let report = NodeReport {
-            node: self.config.node.0,
-            incarnation: self.config.incarnation,
-            shard: self.config.shard,
-            shards: self.config.shards,
-            groups,
-            ..Default::default()
-        };
-        self.send(
-            to,
-            Target::Group(GroupId::META),
-            Lane::Small,
-            Kind::NodeReport(report),
-        );
+    /// To all who vote on metadata: whoever leads them hears it, whether that is known here or not.
+    fn send_report(&mut self, groups: &[GroupReport]) {
+        for to in self.view.meta_voters() {
+            let report = NodeReport {
+                node: self.config.node.0,
+                incarnation: self.config.incarnation,
+                shard: self.config.shard,
+                shards: self.config.shards,
+                groups: groups.to_vec(),
+                ..Default::default()
+            };
+            self.send(
+                to,
+                Target::Group(GroupId::META),
+                Lane::Small,
+                Kind::NodeReport(report),
+            );
+        }
     }
 }
