@@ -24,7 +24,7 @@ use super::{
 pub(crate) const CLUSTER: &str = "test-cluster";
 pub(crate) const WIRE_VERSION: u32 = 3;
 /// Far more than anything here takes, on a busy machine too.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A CA.
 pub(crate) struct Authority {
