@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 type Level = Gauge<u64, AtomicU64>;
+type Seconds = Gauge<f64, AtomicU64>;
 /// The core counts, from 0 at each start; here its totals are taken over.
 type Total = Counter<u64, AtomicU64>;
 
@@ -28,7 +29,7 @@ pub struct NodeMetrics {
     replays: Total,
     index_entries: Total,
     expired_items: Total,
-    index_lag: Level,
+    index_lag: Seconds,
     replicas: Level,
     leaders: Level,
     leaderless: Level,
@@ -117,13 +118,14 @@ impl NodeMetrics {
     }
 
     fn register_levels(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "index_lag",
+            "Age of the oldest change that a global index may lack, of partitions led here",
+            Unit::Seconds,
+            self.index_lag.clone(),
+        );
         let mut level =
             |name: &str, help: &str, gauge: &Level| registry.register(name, help, gauge.clone());
-        level(
-            "index_lag_milliseconds",
-            "Age of the oldest change that a global index may lack, of partitions led here",
-            &self.index_lag,
-        );
         level(
             "partition_replicas",
             "Partitions with a replica on this node",
@@ -193,7 +195,7 @@ impl NodeMetrics {
         take(&self.index_entries, sum(&|r| r.0.index_entries));
         take(&self.expired_items, sum(&|r| r.0.expired_items));
         let lag = reports.iter().map(|r| r.0.index_lag_ms).max();
-        self.index_lag.set(lag.unwrap_or(0));
+        self.index_lag.set(lag.unwrap_or(0) as f64 / 1000.0);
         take(&self.applied, sum(&|r| r.0.applied));
         take(&self.flushes, sum(&|r| r.0.flushes));
         take(&self.snapshots_sent, sum(&|r| r.0.snapshots_sent));
