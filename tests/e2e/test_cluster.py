@@ -34,8 +34,10 @@ def test_a_file_becomes_a_cluster(cluster, say):
     assert [n["endpoint"] for n in nodes] == rides.urls()
     assert {e["url"] for e in status["endpoints"] if e["name"] == "dynamodb"} == set(rides.urls())
     assert status["nodesUp"] == status["replicas"] == 3 and status["observedGeneration"] == 1
-    conditions = {c["type"]: c["status"] for c in status["conditions"]}
-    assert conditions == {"Ready": "True", "Progressing": "False", "Degraded": "False", "DataLost": "False"}
+    wanted = {"Ready": "True", "Progressing": "False", "Degraded": "False", "DataLost": "False", "HotKey": "False"}
+    # For a moment after the start no leader has heard its followers.
+    eventually("nothing is wrong", lambda: {c["type"]: c["status"] for c in rides.status()["conditions"]} == wanted, 60, every=0.2)
+    status = rides.status()
     assert all(c["lastTransitionTime"] and c["reason"] and "observedGeneration" in c for c in status["conditions"])
 
     clients = [rides.client(name) for name in rides.names]

@@ -50,7 +50,7 @@ class Load:
         self.wrong.wait(seconds)
         self.check()
 
-    def waits_for_acks(self, number=50, seconds=60):
+    def waits_for_acks(self, number=50, seconds=180):
         """Waits until so many more writes were acknowledged; answers the seconds."""
         begin, before = time.monotonic(), self.counts["acked"]
         eventually(f"{number} more writes, {self.errors}", lambda: self.counts["acked"] >= before + number or self.wrong.is_set(), seconds, every=0.01)
