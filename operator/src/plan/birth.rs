@@ -61,8 +61,10 @@ pub fn start_all(world: &World<'_>, plan: &mut Plan) {
                     revision,
                 });
             }
-            Disk::Empty => plan.identity_lost.push(node.id),
-            Disk::Unknown => {}
+            Disk::Empty if seats::may_be_founder(world.inventory, node.id) => {
+                plan.identity_lost.push(node.id);
+            }
+            Disk::Empty | Disk::Unknown => {}
         }
     }
 }
@@ -87,7 +89,9 @@ pub fn bootstrap(world: &World<'_>, is_formed: bool, plan: &mut Plan) {
         && is_whole
         && seats.iter().all(is_fresh)
     {
-        let mark = (!is_formed).then_some(Step::MarkFormed);
+        let mark = (!is_formed).then(|| Step::MarkFormed {
+            founders: seats.iter().map(|seat| seat.id).collect(),
+        });
         plan.steps
             .extend(mark.into_iter().chain([Step::Bootstrap { on }]));
     }

@@ -25,6 +25,8 @@ pub mod roster;
 pub mod seats;
 pub mod tokens;
 
+use std::collections::BTreeSet;
+
 use kv_proto::admin::Settings;
 use kv_ring::NodeId;
 
@@ -65,7 +67,10 @@ pub enum Step {
         revision: String,
     },
     /// Note that from now on nodes may hold data under the identity.
-    MarkFormed,
+    MarkFormed {
+        /// The nodes that the cluster is made of.
+        founders: BTreeSet<NodeId>,
+    },
     /// Make the cluster, by the one call on this node.
     Bootstrap {
         /// The node with the lowest id.

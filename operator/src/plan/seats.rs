@@ -37,7 +37,14 @@ pub fn seats(cluster: &Cluster) -> Vec<Seat> {
         .collect()
 }
 
-/// The nodes that the cluster is made of: those of the spec; once it may have been made, those that were prepared for it, whatever the spec says
+/// Whether the cluster may have been made of this node among others. A mark that names nobody means all that were prepared.
+#[must_use]
+pub fn may_be_founder(inventory: &Inventory, id: NodeId) -> bool {
+    let named = inventory.identity.iter().flat_map(|kept| &kept.founders);
+    named.clone().next().is_none() || named.clone().any(|founder| *founder == id)
+}
+
+/// The nodes that the cluster is made of: those of the spec; once it may have been made, those that were named then, whatever the spec says
 /// since.
 #[must_use]
 pub fn founders(cluster: &Cluster, inventory: &Inventory) -> Vec<Seat> {
@@ -54,7 +61,11 @@ pub fn founders(cluster: &Cluster, inventory: &Inventory) -> Vec<Seat> {
         zone: node.zone.clone(),
         group: node.group.clone(),
     };
-    inventory.nodes.values().map(seat).collect()
+    let prepared = inventory.nodes.values();
+    prepared
+        .filter(|node| may_be_founder(inventory, node.id))
+        .map(seat)
+        .collect()
 }
 
 /// The name of the object that runs a node.

@@ -43,6 +43,7 @@ fn inventory(formed: Option<bool>, nodes: impl IntoIterator<Item = NodeObject>) 
         identity: formed.map(|is_formed| ClusterIdentity {
             cluster_id: "c".into(),
             is_formed,
+            founders: BTreeSet::new(),
         }),
         nodes: nodes.into_iter().map(|node| (node.id, node)).collect(),
     }
@@ -119,7 +120,12 @@ fn a_cluster_is_made_only_when_all_nodes_answer_and_none_knows_one() {
     assert_eq!(steps(false, &[false, false]), []);
     assert_eq!(
         steps(false, &[false; 3]),
-        [Step::MarkFormed, bootstrap.clone()]
+        [
+            Step::MarkFormed {
+                founders: (1..=3).map(NodeId).collect()
+            },
+            bootstrap.clone()
+        ]
     );
     assert_eq!(
         steps(true, &[false; 3]),

@@ -5,7 +5,7 @@
 
 pub mod local;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use kv_ring::NodeId;
@@ -93,6 +93,8 @@ pub struct ClusterIdentity {
     pub cluster_id: String,
     /// Set before the one `Bootstrap` call: from then on nodes may hold data.
     pub is_formed: bool,
+    /// The nodes that the cluster is made of, kept with the mark; who was prepared but isn't among them holds nothing of it.
+    pub founders: BTreeSet<NodeId>,
 }
 
 /// All that the platform has of a cluster.
@@ -145,7 +147,10 @@ pub enum Action {
         deletes_disk: bool,
     },
     /// Set [`ClusterIdentity::is_formed`], on stable storage before this returns.
-    MarkFormed,
+    MarkFormed {
+        /// Whom the one `Bootstrap` call names.
+        founders: BTreeSet<NodeId>,
+    },
 }
 
 /// The platform's side of the reconcile loop.

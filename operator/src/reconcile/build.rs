@@ -102,7 +102,7 @@ fn task(cluster: &Cluster, observed: &Observed, step: Step) -> Result<Task, Erro
                 drain_seconds,
             })
         }
-        Step::MarkFormed => Task::Platform(Action::MarkFormed),
+        Step::MarkFormed { founders } => Task::Platform(Action::MarkFormed { founders }),
         Step::Stop(id) => Task::Platform(Action::Stop(id)),
         Step::Forget { id, deletes_disk } => Task::Platform(Action::Forget { id, deletes_disk }),
         Step::Bootstrap { on } => {

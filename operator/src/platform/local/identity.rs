@@ -1,5 +1,6 @@
 //! `cluster.json`: the identity that is chosen once and outlives every node.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub struct IdentityFile {
     pub name: String,
     /// Whether nodes may hold data: set before the one `Bootstrap` call.
     pub is_formed: bool,
+    /// The nodes that the call names; absent until then.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub founders: BTreeSet<u64>,
 }
 
 #[derive(Deserialize)]
@@ -70,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_file_of_format_1_is_frozen() {
-        let text = "{\n  \"format\": 1,\n  \"clusterId\": \"c-1\",\n  \"name\": \"rides\",\n  \"isFormed\": true\n}";
+        let text = "{\n  \"format\": 1,\n  \"clusterId\": \"c-1\",\n  \"name\": \"rides\",\n  \"isFormed\": true,\n  \"founders\": [\n    1,\n    3\n  ]\n}";
         let dir = tempfile::tempdir().expect("directory");
         let path = dir.path().join("cluster.json");
         let identity = IdentityFile {
@@ -78,6 +82,7 @@ mod tests {
             cluster_id: "c-1".into(),
             name: "rides".into(),
             is_formed: true,
+            founders: [1, 3].into(),
         };
         write(&path, &identity).expect("written");
         assert_eq!(std::fs::read_to_string(&path).expect("read"), text);

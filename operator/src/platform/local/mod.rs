@@ -147,6 +147,7 @@ impl LocalPlatform {
                         cluster_id,
                         name: name.to_owned(),
                         is_formed: false,
+                        founders: BTreeSet::new(),
                     },
                 )
             }
@@ -173,6 +174,7 @@ impl LocalPlatform {
             &IdentityFile {
                 cluster_id,
                 is_formed: false,
+                founders: BTreeSet::new(),
                 ..old
             },
         )
@@ -219,7 +221,7 @@ impl LocalPlatform {
         Ok(())
     }
 
-    fn mark_formed(&self) -> Result<(), Error> {
+    fn mark_formed(&self, founders: &BTreeSet<NodeId>) -> Result<(), Error> {
         let path = self.dir.identity();
         let identity =
             identity::read(&path)?.ok_or(Error::IdentityMissing { path: path.clone() })?;
@@ -227,6 +229,7 @@ impl LocalPlatform {
             &path,
             &IdentityFile {
                 is_formed: true,
+                founders: founders.iter().map(|id| id.0).collect(),
                 ..identity
             },
         )
@@ -409,9 +412,11 @@ impl Platform for LocalPlatform {
                      name: _,
                      cluster_id,
                      is_formed,
+                     founders,
                  }| ClusterIdentity {
                     cluster_id,
                     is_formed,
+                    founders: founders.into_iter().map(NodeId).collect(),
                 },
             ),
             nodes: BTreeMap::new(),
@@ -448,7 +453,7 @@ impl Platform for LocalPlatform {
             } => self.start(*id, revision, *drain_seconds),
             Action::Stop(id) => self.stop(*id),
             Action::Forget { id, deletes_disk } => self.forget(*id, *deletes_disk),
-            Action::MarkFormed => self.mark_formed(),
+            Action::MarkFormed { founders } => self.mark_formed(founders),
         }
     }
 }
