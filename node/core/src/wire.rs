@@ -159,6 +159,9 @@ pub struct ForwardReply {
     /// The item that failed a condition.
     #[prost(bytes = "bytes", optional, tag = "7")]
     pub item: Option<Bytes>,
+    /// Which attempt of the request this answers.
+    #[prost(uint32, tag = "8")]
+    pub attempt: u32,
     #[prost(oneof = "api::Answer", tags = "10, 11, 12, 21")]
     pub answer: Option<api::Answer>,
 }

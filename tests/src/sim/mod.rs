@@ -79,7 +79,3 @@ fn run_world(options: Options, make: impl FnOnce() -> World + UnwindSafe) -> Out
         }
     })
 }
-
-/// Seeds that break a promise while members change, cause not found yet: the next thing to mend. `make sim SEED=…` shows each; CI leaves
-/// them out so that every other seed stays checked.
-pub const OPEN_SEEDS: [u64; 4] = [86, 108, 365, 908];

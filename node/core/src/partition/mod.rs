@@ -60,6 +60,8 @@ const CHANGE_BYTES: usize = 64;
 pub struct ReplyTo {
     pub node: NodeId,
     pub shard: u32,
+    /// Which attempt of the request is answered.
+    pub attempt: u32,
 }
 
 /// What a partition wants done.

@@ -226,11 +226,17 @@ impl Gateway {
             return self.end(id, Ok(answer), acts);
         }
         let refusal = reply.refusal.and_then(|r| Refusal::try_from(r).ok());
+        // Another attempt is on its way and may be served. Only what the log refused for good, as it does with all attempts after the
+        // first, is refused then.
+        let is_late = reply.attempt + 1 < pending.sent;
         match refusal {
+            Some(Refusal::ConditionFailed | Refusal::Validation)
+                if is_late && reply.attempt == 0 => {}
             Some(Refusal::ConditionFailed) => {
                 self.end(id, Err(Error::ConditionFailed { item: reply.item }), acts)
             }
             Some(Refusal::Validation) => self.end(id, Err(Error::Validation(reply.message)), acts),
+            _ if is_late => {}
             Some(Refusal::Throttled) if !pending.uncertain => {
                 self.end(id, Err(Error::Throttled(reply.message)), acts)
             }

@@ -204,6 +204,7 @@ impl Shard {
                 && group.replica_on(me).or_else(|| group.newcomer_on(me)) != Some(replica)
         });
         !past
+            && self.buried.last().is_none_or(|last| replica > *last)
             && !self.leaving.contains_key(&GroupId::META)
             && self.await_group(GroupId::META, replica)
     }
@@ -383,9 +384,23 @@ impl Shard {
             }
         }
         batch.delete(Keyspace::State, replica_key(id, replica.group.replica));
+        let name = replica.group.replica;
+        let is_metadata = id == GroupId::META;
+        if is_metadata {
+            // Ids only grow: none up to this one comes back.
+            for replica in std::mem::take(&mut self.buried) {
+                self.writes.push(LogWrite {
+                    replica,
+                    remove: true,
+                    ..Default::default()
+                });
+            }
+            self.buried.insert(name);
+        }
         self.writes.push(LogWrite {
-            replica: replica.group.replica,
-            remove: true,
+            replica: name,
+            reset: is_metadata.then_some(crate::store::LEFT),
+            remove: !is_metadata,
             ..Default::default()
         });
         self.sync = true;

@@ -258,7 +258,14 @@ impl Metadata {
                 },
             );
         }
-        sends.push((ReplyTo { node: from, shard }, Kind::MetaEvents(events)));
+        sends.push((
+            ReplyTo {
+                node: from,
+                shard,
+                attempt: 0,
+            },
+            Kind::MetaEvents(events),
+        ));
     }
 
     fn feed(&mut self, group: &Group, now: Now, sends: &mut Sends) {
@@ -271,6 +278,7 @@ impl Metadata {
                 ReplyTo {
                     node: *node,
                     shard: watcher.shard,
+                    attempt: 0,
                 },
                 Kind::MetaEvents(events),
             ));

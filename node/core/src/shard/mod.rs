@@ -126,6 +126,9 @@ pub struct Shard {
     replicas: BTreeMap<GroupId, Replica>,
     /// Logs found at the start whose group is not known yet.
     orphans: BTreeMap<ReplicaId, RecoveredLog>,
+    /// Replicas of the metadata group that were here and have left it. Partitions need none: their replicas are made only by a view that
+    /// is as new as this start of the node, while a metadata replica must be able to begin before there is a view.
+    buried: BTreeSet<ReplicaId>,
     /// State found at the start whose log is gone: a removal that was interrupted, or a loss.
     remains: BTreeMap<GroupId, ReplicaState>,
     view: Arc<View>,
@@ -425,6 +428,7 @@ impl Shard {
                 let to = ReplyTo {
                     node: from,
                     shard: request.reply_shard,
+                    attempt: 0,
                 };
                 self.on_meta_request(request, to);
             }
@@ -486,6 +490,15 @@ impl Shard {
         }
     }
 
+    fn send_reply(&mut self, to: ReplyTo, reply: ForwardReply) {
+        let reply = ForwardReply {
+            attempt: to.attempt,
+            ..reply
+        };
+        let target = Target::Shard(to.shard);
+        self.send(to.node, target, Lane::Small, Kind::ForwardReply(reply));
+    }
+
     fn on_forward(&mut self, from: NodeId, forward: Forward) {
         let incarnation = forward.id.origin & 0xffff_ffff;
         let twice = from != self.config.node
@@ -499,6 +512,7 @@ impl Shard {
         let to = ReplyTo {
             node: from,
             shard: forward.reply_shard,
+            attempt: forward.attempt,
         };
         let group = GroupId(forward.group);
         let known = self
@@ -512,12 +526,7 @@ impl Shard {
                 refusal: Some(Refusal::NotLeader as i32),
                 ..Default::default()
             };
-            return self.send(
-                to.node,
-                Target::Shard(to.shard),
-                Lane::Small,
-                Kind::ForwardReply(reply),
-            );
+            return self.send_reply(to, reply);
         }
         if crate::time::Hybrid(forward.deadline).wall_ms() > self.now.wall_ms + DEADLINE_MAX_MS {
             let message = "the clock of the node that forwarded this is far ahead".to_owned();
@@ -528,12 +537,7 @@ impl Shard {
                 message,
                 ..Default::default()
             };
-            return self.send(
-                to.node,
-                Target::Shard(to.shard),
-                Lane::Small,
-                Kind::ForwardReply(reply),
-            );
+            return self.send_reply(to, reply);
         }
         let mood = self.mood;
         self.define(group);
@@ -585,12 +589,7 @@ impl Shard {
                     if reply.refusal == Some(Refusal::StaleRoute as i32) {
                         self.counts.stale_routes += 1;
                     }
-                    self.send(
-                        to.node,
-                        Target::Shard(to.shard),
-                        Lane::Small,
-                        Kind::ForwardReply(reply),
-                    );
+                    self.send_reply(to, reply);
                 }
             }
         }

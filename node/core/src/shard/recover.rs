@@ -43,6 +43,7 @@ impl Shard {
             ticks: 0,
             replicas: BTreeMap::new(),
             orphans: BTreeMap::new(),
+            buried: Default::default(),
             remains: BTreeMap::new(),
             view: Arc::new(View::default()),
             registered: false,
@@ -90,6 +91,10 @@ impl Shard {
         let mut shard = Shard::empty(config, now);
         let mut states = read_states(store)?;
         for log in logs {
+            if log.base == store::LEFT {
+                shard.buried.insert(log.replica);
+                continue;
+            }
             let state = states.remove(&log.replica);
             let genesis = || {
                 log.entries
@@ -126,7 +131,8 @@ impl Shard {
             if !shard.owns(state.group()) {
                 continue;
             }
-            if state.group() == GroupId::META && state.applied_index == 1 {
+            let is_buried = shard.buried.contains(&ReplicaId(state.replica));
+            if state.group() == GroupId::META && state.applied_index == 1 && !is_buried {
                 // Bootstrap was cut off between the state and the log: the log never existed, so nothing was promised.
                 let write = LogWrite {
                     replica: ReplicaId(state.replica),

@@ -168,6 +168,9 @@ pub trait Store: Reader + Send + Sync + fmt::Debug {
     fn space(&self) -> Result<Space>;
 }
 
+/// The base of a log whose replica has left its group: its id has voted and must never be used again.
+pub const LEFT: (u64, u64) = (1 << 62, 0);
+
 /// What one append does to one replica's log, in this order: reset, entries, hard state, truncation; `remove` stands alone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogWrite {

@@ -126,7 +126,9 @@ impl DurableMajority {
             Self::prove(held, group.id)?;
         }
         let from = (checked.0 + 1).max(group.log().base().0 + 1);
-        let member_version = checked.1;
+        // A leader counts under the configuration that it has applied, which may be one behind its log; others learn of what it counted
+        // when they may have applied the next one.
+        let member_version = checked.1.saturating_sub(1);
         *checked = (group.committed(), state.member_version);
         for index in from..=group.committed() {
             let Ok(term) = group.log().term(index) else {
