@@ -21,6 +21,7 @@ mod legacy;
 mod metrics;
 mod operations;
 pub(crate) mod output;
+mod partiql;
 mod request_id;
 mod values;
 

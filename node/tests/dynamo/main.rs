@@ -7,6 +7,7 @@ mod errors;
 mod indexes;
 mod items;
 mod pages;
+mod statements;
 mod support;
 mod surroundings;
 mod tables;

@@ -11,6 +11,7 @@ mod check;
 mod fields;
 mod items;
 mod rest;
+mod statements;
 mod streams;
 mod tables;
 mod words;
@@ -22,6 +23,7 @@ pub use fields::{Bool, Int, Names, Text};
 pub use items::{
     BATCH_GET_ITEM, BATCH_WRITE_ITEM, DELETE_ITEM, GET_ITEM, PUT_ITEM, QUERY, SCAN, UPDATE_ITEM,
 };
+pub use statements::{BATCH_EXECUTE_STATEMENT, EXECUTE_STATEMENT};
 pub use streams::{DESCRIBE_STREAM, GET_RECORDS, GET_SHARD_ITERATOR, LIST_STREAMS};
 pub use tables::{
     CREATE_TABLE, LIST_TABLES, NOTHING, RESOURCE_ARN, TABLE_NAME_ONLY, UPDATE_TABLE,

@@ -3,8 +3,6 @@
 use crate::dynamo::error::Error;
 
 const LATER: &[&str] = &[
-    "BatchExecuteStatement",
-    "ExecuteStatement",
     "ExecuteTransaction",
     "TransactGetItems",
     "TransactWriteItems",

@@ -17,6 +17,7 @@ mod put_item;
 mod query;
 mod rest;
 mod scan;
+mod statements;
 mod streams;
 mod table_features;
 mod tags;
@@ -81,6 +82,8 @@ operations! {
     Scan,
     BatchGetItem,
     BatchWriteItem,
+    ExecuteStatement,
+    BatchExecuteStatement,
     CreateTable,
     DescribeTable,
     ListTables,
@@ -189,6 +192,8 @@ impl Operation {
             Operation::Scan => scan::run(context, body, out).await,
             Operation::BatchGetItem => batch_get_item::run(context, body, out).await,
             Operation::BatchWriteItem => batch_write_item::run(context, body, out).await,
+            Operation::ExecuteStatement => statements::execute(context, body, out).await,
+            Operation::BatchExecuteStatement => statements::batch(context, body, out).await,
             Operation::CreateTable => create_table::run(context, body, out).await,
             Operation::DescribeTable => describe_table::run(context, body, out).await,
             Operation::ListTables => list_tables::run(context, body, out).await,

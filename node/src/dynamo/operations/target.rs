@@ -93,6 +93,12 @@ impl<'t> Target<'t> {
         }
     }
 
+    /// Names of the hash attributes and of the range attributes.
+    pub fn keys(&self) -> (Vec<String>, Vec<String>) {
+        let names = |keys: &[KeyAttribute]| keys.iter().map(|key| key.name.clone()).collect();
+        (names(self.hash()), names(self.range()))
+    }
+
     /// Names of the key attributes of what is read.
     pub fn key_names(&self) -> Vec<&'t str> {
         let keys = self.hash().iter().chain(self.range());
