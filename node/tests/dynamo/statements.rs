@@ -149,6 +149,19 @@ async fn writes_change_one_item_that_is_there() {
         json!([]),
     );
     assert_eq!(nothing.await, json!({"Items": []}));
+    let never = run(
+        &server,
+        "DELETE FROM \"range\" WHERE a = 'none' AND b = 2 AND n = 1",
+        json!([]),
+    );
+    assert_eq!(never.await, json!({"Items": []}));
+    let (kind, _) = server
+        .refused(
+            "ExecuteStatement",
+            json!({"Statement": "DELETE FROM \"range\" WHERE a = 'p' AND b = 3 AND n = 1"}),
+        )
+        .await;
+    assert_eq!(kind, "ConditionalCheckFailedException");
     for (statement, words) in [
         (
             "DELETE FROM \"range\" WHERE a = 'p'",
@@ -160,6 +173,14 @@ async fn writes_change_one_item_that_is_there() {
         ),
         (
             "SELECT * FROM \"range\" ORDER BY b",
+            "Must have WHERE clause in the statement when using ORDER BY clause.",
+        ),
+        (
+            "DELETE FROM \"range\"",
+            "Where clause does not contain a mandatory equality on all key attributes",
+        ),
+        (
+            "SELECT * FROM \"range\" WHERE b = 1 ORDER BY b",
             "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause.",
         ),
     ] {

@@ -277,7 +277,7 @@ async fn write<D: Database>(
     match statement {
         Statement::Select(_) => Err(Error::Internal("a read among writes".into())),
         Statement::Insert { table, item } => {
-            let body = plan::insert(table, item, &keys, wish);
+            let body = plan::insert(table, item, &keys, wish)?;
             let done = put_item::run(context, body.as_bytes(), out).await;
             done.map_err(|error| match error {
                 Error::ConditionalCheckFailed { .. } => Error::Named(
@@ -301,8 +301,19 @@ async fn write<D: Database>(
             condition,
             returning,
         } => {
-            let body = plan::delete(table, condition, *returning, &keys, wish)?;
-            delete_item::run(context, body.as_bytes(), out).await
+            // What is not there fails no condition: it is as it should be.
+            let asking = Wish {
+                on_failure: Some("ALL_OLD"),
+                ..*wish
+            };
+            let body = plan::delete(table, condition, *returning, &keys, &asking)?;
+            match delete_item::run(context, body.as_bytes(), out).await {
+                Err(Error::ConditionalCheckFailed { item: None }) => Ok(()),
+                Err(Error::ConditionalCheckFailed { .. }) if wish.on_failure != Some("ALL_OLD") => {
+                    Err(Error::ConditionalCheckFailed { item: None })
+                }
+                done => done,
+            }
         }
     }
 }

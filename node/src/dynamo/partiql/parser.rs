@@ -1,6 +1,7 @@
 //! From tokens to a [`Statement`].
 
 use super::lexer::Token;
+use super::plan::key_missing;
 use super::{
     Change, Condition, DEPTH_MAX, IN_MAX, Operand, Path, Select, Source, Statement, Step, malformed,
 };
@@ -155,6 +156,9 @@ impl Parser<'_> {
         } else {
             Some(self.list(Self::path)?)
         };
+        if self.is_word("AS") {
+            return Err(Error::validation("Aliasing is not supported"));
+        }
         self.word("FROM")?;
         let table = self.name()?;
         let index = if self.takes_sign(".") {
@@ -211,6 +215,9 @@ impl Parser<'_> {
         if changes.is_empty() {
             return self.fail();
         }
+        if self.peek().is_none() {
+            return Err(key_missing());
+        }
         self.word("WHERE")?;
         let condition = self.condition()?;
         let returning = self.returning()?;
@@ -225,6 +232,9 @@ impl Parser<'_> {
     fn delete(&mut self) -> Result<Statement, Error> {
         self.word("FROM")?;
         let table = self.name()?;
+        if self.peek().is_none() {
+            return Err(key_missing());
+        }
         self.word("WHERE")?;
         let condition = self.condition()?;
         let returning = self.returning()?;
@@ -299,7 +309,8 @@ impl Parser<'_> {
     /// The name of a function and its bracket.
     fn takes_call(&mut self, function: &str) -> bool {
         let bracket = self.tokens.get(self.at + 1) == Some(&Token::Sign("("));
-        let found = bracket && self.is_word(function);
+        let found = bracket
+            && matches!(self.peek(), Some(Token::Word(name) | Token::Quoted(name)) if name.eq_ignore_ascii_case(function));
         self.at += 2 * usize::from(found);
         found
     }
@@ -403,6 +414,16 @@ impl Parser<'_> {
                 self.sign(")")?;
                 return Ok(Condition::Call(function, path, operand));
             }
+        }
+        if self.takes_call("attribute_exists") {
+            let path = self.path()?;
+            self.sign(")")?;
+            return Ok(Condition::Not(Box::new(Condition::Missing(path))));
+        }
+        if self.takes_call("attribute_not_exists") {
+            let path = self.path()?;
+            self.sign(")")?;
+            return Ok(Condition::Missing(path));
         }
         let left = self.operand()?;
         if self.takes_word("IS") {
@@ -553,7 +574,7 @@ impl Parser<'_> {
         if !self.is_sign("}") {
             members = self.list(|parser| {
                 let name = match parser.peek() {
-                    Some(Token::Text(name) | Token::Quoted(name)) => name.clone(),
+                    Some(Token::Text(name)) => name.clone(),
                     _ => return parser.fail(),
                 };
                 parser.at += 1;

@@ -97,6 +97,11 @@ pub fn reading(select: &Select, keys: &Keys) -> Result<Reading, Error> {
     if is_fixed {
         return Ok(Reading::Queries(vec![None]));
     }
+    if !select.order.is_empty() && select.condition.is_none() {
+        return Err(Error::validation(
+            "Must have WHERE clause in the statement when using ORDER BY clause.",
+        ));
+    }
     if !select.order.is_empty() {
         return Err(Error::validation(
             "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause.",
@@ -273,7 +278,8 @@ pub fn get(select: &Select, keys: &Keys, wish: &Wish<'_>) -> Option<String> {
     Some(body(members))
 }
 
-fn key_missing() -> Error {
+/// What a write without a whole key is told.
+pub fn key_missing() -> Error {
     Error::validation("Where clause does not contain a mandatory equality on all key attributes")
 }
 
@@ -292,7 +298,21 @@ fn write_members(table: &str, wish: &Wish<'_>) -> Members {
 }
 
 /// The body of a `PutItem` of an item that must be new.
-pub fn insert(table: &str, item: &[(String, String)], keys: &Keys, wish: &Wish<'_>) -> String {
+///
+/// # Errors
+/// [`Error::Validation`]: the item lacks a key attribute.
+pub fn insert(
+    table: &str,
+    item: &[(String, String)],
+    keys: &Keys,
+    wish: &Wish<'_>,
+) -> Result<String, Error> {
+    let mut names = keys.hash.iter().chain(&keys.range);
+    if let Some(name) = names.find(|name| item.iter().all(|(member, _)| member != *name)) {
+        return Err(Error::validation(format!(
+            "Key attribute should be present in the item: Key {name}"
+        )));
+    }
     let mut expressions = Expressions::default();
     let mut members = write_members(table, wish);
     members.push(("Item", json_object(item)));
@@ -300,7 +320,7 @@ pub fn insert(table: &str, item: &[(String, String)], keys: &Keys, wish: &Wish<'
     let condition = format!("attribute_not_exists({})", hash.join(""));
     members.push(("ConditionExpression", json_string(&condition)));
     members.extend(expressions.members());
-    body(members)
+    Ok(body(members))
 }
 
 /// The body of an `UpdateItem` of an item that must be there.
