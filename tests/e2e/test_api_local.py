@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from api.cases import ITEM, TABLE, cases
 from api.local import Local
+from api.random_requests import Requests
 from api.statements import ITEMS, STATEMENTS
 from harness.client import Bare, Refused
 from harness.wait import eventually
@@ -78,7 +79,7 @@ def run(server, statement):
         return [refused.name, refused.message]
     got.pop("ConsumedCapacity", None)
     if "p = " not in statement:
-        got["Items"].sort(key=json.dumps)
+        got["Items"].sort(key=lambda item: json.dumps(item, sort_keys=True))
     return ["ok", got]
 
 
@@ -96,3 +97,27 @@ def test_statements_are_answered_as_dynamodb_local_does(servers, say):
     report = "\n".join(json.dumps(one) for one in wrong)
     assert not wrong, f"{len(wrong)} of {len(STATEMENTS)} answers differ:\n{report}"
     say(f"{len(STATEMENTS)} statements to both")
+
+
+SEEDS, REQUESTS = range(1, 41), 60
+
+
+def test_random_requests_are_answered_as_dynamodb_local_does(servers, say):
+    wrong = []
+    for seed in SEEDS:
+        requests = Requests(seed)
+        for server in servers:
+            for item in server.call("Scan", TableName=TABLE["TableName"])["Items"]:
+                server.call("DeleteItem", TableName=TABLE["TableName"], Key={name: item[name] for name in ("p", "r")})
+        for number in range(REQUESTS):
+            operation, parameters = requests.one()
+            answers = [plain(answer(server, operation, parameters)) for server in servers]
+            if operation == "Scan":
+                for _, got in (one for one in answers if one[0] == "ok"):
+                    got["Items"].sort(key=lambda item: json.dumps(item, sort_keys=True))
+            if answers[0] != answers[1]:
+                wrong.append({"seed": seed, "number": number, "request": [operation, parameters], "ours": answers[0], "local": answers[1]})
+                break
+    report = "\n".join(json.dumps(one) for one in wrong[:10])
+    assert not wrong, f"{len(wrong)} of {len(SEEDS)} seeds differ:\n{report}"
+    say(f"{len(SEEDS) * REQUESTS} random requests to both")

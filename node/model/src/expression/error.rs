@@ -179,10 +179,9 @@ pub enum Reason {
         operator: &'static str,
         found: &'static str,
     },
-    /// `ADD` or `DELETE` with a value that is no set (nor number). The name of the type set is the same
-    /// for both in the service's answers.
+    /// `ADD` or `DELETE` with a value that is no set (nor number).
     #[error(
-        "Incorrect operand type for operator or function; operator: {operator}, operand type: {found}, typeSet: ALLOWED_FOR_ADD_OPERAND"
+        "Incorrect operand type for operator or function; operator: {operator}, operand type: {found}, typeSet: ALLOWED_FOR_{operator}_OPERAND"
     )]
     ActionOperandType {
         operator: &'static str,

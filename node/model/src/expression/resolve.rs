@@ -212,6 +212,9 @@ fn membership(value: Argument, list: Vec<Argument>) -> Result<Expr, Reason> {
         return Err(Reason::TooManyInOperands { count: list.len() });
     }
     check_calls(std::iter::once(&value).chain(&list))?;
+    for one in &list {
+        check_distinct("IN", &value, one)?;
+    }
     let value = operand(value)?;
     let list = list.into_iter().map(operand).collect::<Result<_, _>>()?;
     Ok(Expr::In {

@@ -266,7 +266,7 @@ fn operands_of_add_and_delete_come_before_those_of_functions() {
     ];
     let message = |operator: &str, found: &str| {
         format!(
-            "Incorrect operand type for operator or function; operator: {operator}, operand type: {found}, typeSet: ALLOWED_FOR_ADD_OPERAND"
+            "Incorrect operand type for operator or function; operator: {operator}, operand type: {found}, typeSet: ALLOWED_FOR_{operator}_OPERAND"
         )
     };
     for (value, found) in scalars {
