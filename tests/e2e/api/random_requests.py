@@ -2,7 +2,7 @@
 
 Left out is where DynamoDB Local is known not to be the service, or where two mistakes meet whose order nobody promises: keys that don't
 fit the schema, numbers that are not in their shortest form, updates of a new item that set nothing, paths that overlap, `ADD` beside
-`DELETE`, and bounds of `BETWEEN` that are binary.
+`DELETE`, bounds of `BETWEEN` that are binary, and `ADD` or `DELETE` of a boolean, whose type Local calls `BOOLEAN` (open: which the service says).
 """
 
 import random
@@ -81,6 +81,12 @@ class Requests:
         self.values[placeholder] = self.random.choice([{"N": self.random.choice("259")}, {"S": self.random.choice(["a", "x"])}])
         return placeholder
 
+    def element(self):
+        placeholder = self.literal()
+        while "BOOL" in self.values[placeholder]:
+            self.values[placeholder] = self.value()
+        return placeholder
+
     def literal(self):
         placeholder = f":v{len(self.values)}"
         self.values[placeholder] = self.value()
@@ -116,9 +122,9 @@ class Requests:
         if self.chance(30):
             clauses.append(f"REMOVE {self.attribute(third)}")
         if self.chance(25):
-            clauses.append(f"ADD {self.attribute(fourth)} {self.literal()}")
+            clauses.append(f"ADD {self.attribute(fourth)} {self.element()}")
         elif self.chance(20):
-            clauses.append(f"DELETE {self.attribute(fifth)} {self.literal()}")
+            clauses.append(f"DELETE {self.attribute(fifth)} {self.element()}")
         return " ".join(clauses)
 
     def assignment(self, path):
