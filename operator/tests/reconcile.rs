@@ -505,9 +505,7 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
         Just(Some(vec!["b", "c", "d"])),
         Just(Some(vec!["a"]))
     ];
-    // Open: changes of group counts on the way (2 nodes, then 1 + rest of 3, 3 + rest of 4, 3 of 3) can replace nodes without end. Until the
-    // planner is mended groups are not drawn here.
-    let groups = Just(None::<(i32, i32)>);
+    let groups = prop::option::of((1_i32..4, 1_i32..4));
     let restarted = prop::option::of(prop_oneof![Just("1".to_owned()), Just("2".to_owned())]);
     (
         1_i32..8,
@@ -607,6 +605,34 @@ fn who_was_prepared_and_never_started_is_no_founder() {
                 .unwrap_or_else(|why| panic!("step {failed} failed, {lost} lost: {why}"));
         }
     }
+}
+
+#[test]
+fn counts_of_groups_that_change_on_the_way_replace_nobody_without_end() {
+    let grouped = |nodes, big| KvClusterSpec {
+        node_groups: Some(vec![
+            group("big", Some(big), Some(1)),
+            group("rest", None, None),
+        ]),
+        ..spec(nodes)
+    };
+    let mut run = Run::new(spec(1));
+    for (rounds, next) in [
+        (3, spec(2)),
+        (2, grouped(3, 1)),
+        (1, grouped(4, 3)),
+        (6, grouped(3, 3)),
+    ] {
+        run.rounds(rounds);
+        run.apply(next);
+    }
+    run.object.spec.disruption = Some(kv_operator::crd::Disruption {
+        allow_unavailable: Some(true),
+    });
+    let status = run.rounds(60);
+    run.is_as_asked(&status).expect("three");
+    let world = run.shared.get();
+    assert!(world.model.nodes.keys().all(|&id| id <= 5), "few came");
 }
 
 #[test]

@@ -5,10 +5,10 @@
 //!   │
 //!   └─► of each group the surplus: the youngest of the fullest zone ──► taken over by a group that lacks nodes, else leave
 //!         └─► what a group still lacks: places in the emptiest zones ──► join
-//!                └─► zones two apart: one node is replaced in the emptier zone
+//!                └─► zones two apart: one node is replaced in the emptier zone, by one that would leave if there is such a one
 //! ```
 //!
-//! Invariant: applied again to who stays plus the places filled, it changes nothing.
+//! Invariant: applied again to who stays plus the places filled, whether those who leave are still there or not, it changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -256,7 +256,18 @@ impl<'a> Draft<'a> {
                 return;
             }
             self.take(id);
-            self.add(group, to);
+            // Who is there already and would leave is as good as a new one, and counted as one it would make the new one surplus.
+            let there = self.spare.iter().map(|id| self.nodes[id]);
+            let best = there
+                .filter(|node| node.zone == to)
+                .min_by_key(|node| (node.is_draining, node.id));
+            match best.map(|node| node.id) {
+                Some(other) => {
+                    self.spare.retain(|&id| id != other);
+                    self.put(other, group);
+                }
+                None => self.add(group, to),
+            }
         }
     }
 }
