@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
-use kv_tests::sim::{Counts, Options, Outcome, run};
+use kv_tests::sim::{Counts, Options, Outcome, run, run_with_lying_gossip};
 
 /// Simulates clusters from seeds.
 #[derive(Debug, Parser)]
@@ -18,6 +18,9 @@ struct Arguments {
     /// Print everything that happens.
     #[arg(long)]
     trace: bool,
+    /// With gossip that lies about who lives.
+    #[arg(long)]
+    lying_gossip: bool,
     /// Run seed after seed.
     #[arg(long)]
     soak: bool,
@@ -28,12 +31,18 @@ fn main() -> ExitCode {
         seed,
         count,
         trace,
+        lying_gossip,
         soak,
     } = Arguments::parse();
     let end = if soak {
         u64::MAX
     } else {
         seed.saturating_add(count)
+    };
+    let simulate = if lying_gossip {
+        run_with_lying_gossip
+    } else {
+        run
     };
     let mut total = Counts::default();
     let mut broken = false;
@@ -44,7 +53,7 @@ fn main() -> ExitCode {
             text,
             failure,
             ..
-        } = run(Options {
+        } = simulate(Options {
             seed,
             with_text: trace,
         });

@@ -187,9 +187,13 @@ impl World {
     /// Gossip lies from now on, also after everything else has healed.
     pub fn with_lying_gossip(mut self) -> World {
         let mut random = Random::new(!self.seed);
-        for at in (0..RUN_US).step_by(LIE_EVERY_US) {
+        // A lie is a fault: what must have caught up once clients are quiet is not slowed down by more of them. Until then a lie may cost a
+        // detour to a node that is dead, a second each.
+        let quiet_at = RUN_US - QUIET_US;
+        for at in (0..=quiet_at).step_by(LIE_EVERY_US) {
+            let is_truth = at + LIE_EVERY_US as u64 > quiet_at;
             for node in 1..=self.plan.nodes {
-                let suspects = random.next_u64();
+                let suspects = if is_truth { 0 } else { random.next_u64() };
                 self.push(at, What::Fault(Fault::Gossip { node, suspects }));
             }
         }

@@ -316,16 +316,28 @@ impl Shard {
         }
     }
 
-    /// The leader as far as known; after two tries in vain anyone who may know.
+    /// The leader as far as known; after two tries in vain anyone who may know, one after the other.
     fn meta_target(&self, tries: u32) -> Option<NodeId> {
-        if let Some(leader) = self.meta_hint.filter(|_| tries % 3 != 2) {
-            return Some(leader);
-        }
+        let me = self.config.node;
+        // This node may be the one that led once and knows nothing of it any more.
+        let hint = self
+            .meta_hint
+            .filter(|leader| *leader != me || self.keeps_metadata());
+        let turn = match hint {
+            Some(leader) if tries % 3 != 2 => return Some(leader),
+            Some(_) => tries / 3,
+            None => tries,
+        };
         let mut known = self.view.meta_voters();
         if known.is_empty() {
             known = self.config.seeds.clone();
         }
-        (!known.is_empty()).then(|| known[(self.ticks as usize + tries as usize) % known.len()])
+        if known.iter().any(|node| *node != me) && !self.keeps_metadata() {
+            known.retain(|node| *node != me);
+        }
+        // Not all begin with the same one.
+        let turn = turn as usize + me.0 as usize;
+        (!known.is_empty()).then(|| known[turn % known.len()])
     }
 
     pub(super) fn on_meta_request(&mut self, request: MetaRequest, to: ReplyTo) {
@@ -480,8 +492,12 @@ impl Shard {
                 self.followed = (*self.view.state).clone();
             }
             let revision = self.followed.revision();
+            let turn = match watches {
+                true => self.ticks / WATCH_TICKS,
+                false => self.ticks,
+            };
             if let Some(to) = self
-                .meta_target(self.ticks as u32)
+                .meta_target(turn as u32)
                 .filter(|to| *to != self.config.node)
             {
                 self.send(
