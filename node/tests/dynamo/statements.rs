@@ -223,7 +223,7 @@ async fn a_batch_answers_for_each_statement() {
     );
     let write = batch(&[
         "INSERT INTO \"range\" VALUE {'a': 'p', 'b': 1}",
-        "DELETE FROM \"range\" WHERE a = 'p' AND b = 1",
+        "DELETE FROM \"range\" WHERE a = 'p' AND b = 2",
     ]);
     let answer = server.call("BatchExecuteStatement", write).await;
     assert_eq!(answer["Responses"][0]["Error"]["Code"], "DuplicateItem");

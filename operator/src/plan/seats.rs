@@ -40,8 +40,8 @@ pub fn seats(cluster: &Cluster) -> Vec<Seat> {
 /// Whether the cluster may have been made of this node among others. A mark that names nobody means all that were prepared.
 #[must_use]
 pub fn may_be_founder(inventory: &Inventory, id: NodeId) -> bool {
-    let named = inventory.identity.iter().flat_map(|kept| &kept.founders);
-    named.clone().next().is_none() || named.clone().any(|founder| *founder == id)
+    let identity = inventory.identity.as_ref();
+    identity.is_none_or(|kept| kept.founders.is_empty() || kept.founders.contains(&id))
 }
 
 /// The nodes that the cluster is made of: those of the spec; once it may have been made, those that were named then, whatever the spec says

@@ -36,7 +36,7 @@ class Local:
         jars, port = folder(), free_port()
         main = "com.amazonaws.services.dynamodbv2.local.main.ServerRunner"
         command = (java, f"-Djava.library.path={jars}", "-cp", f"{jars}/*", main, "-inMemory", "-port", str(port))
-        self.process = Process(command, tmp_path / "dynamodb-local.log")
+        self.process = Process(command, tmp_path / "dynamodb-local.log", cwd=tmp_path)
         self.process.hears("CorsParams")
         self.address = f"127.0.0.1:{port}"
         eventually("DynamoDB Local listens", lambda: listens(port))

@@ -2,7 +2,7 @@
 
 Left out is where DynamoDB Local is known not to be the service, or where two mistakes meet whose order nobody promises: keys that don't
 fit the schema, numbers that are not in their shortest form, updates of a new item that set nothing, paths that overlap, `ADD` beside
-`DELETE`, bounds of `BETWEEN` that are binary, and `ADD` or `DELETE` of a boolean, whose type Local calls `BOOLEAN` (open: which the service says).
+`DELETE`, and bounds of `BETWEEN` that are binary.
 """
 
 import random
@@ -65,32 +65,23 @@ class Requests:
         path = self.random.choice(PATHS)
         head, dot, rest = path.partition(".")
         head, bracket, index = head.partition("[")
-        placeholder = f"#{head}"
-        self.names[placeholder] = head
-        return placeholder + bracket + index + dot + rest
+        return self.attribute(head) + bracket + index + dot + rest
+
+    def placeholder(self, value):
+        name = f":v{len(self.values)}"
+        self.values[name] = value
+        return name
+
+    def literal(self):
+        return self.placeholder(self.value())
+
+    def bound(self):
+        return self.placeholder(self.random.choice([{"N": self.random.choice("259")}, {"S": self.random.choice(["a", "x"])}]))
 
     def operand(self):
         if self.chance(60):
-            placeholder = f":v{len(self.values)}"
-            self.values[placeholder] = self.value()
-            return placeholder
+            return self.literal()
         return f"size({self.path()})" if self.chance(20) else self.path()
-
-    def bound(self):
-        placeholder = f":v{len(self.values)}"
-        self.values[placeholder] = self.random.choice([{"N": self.random.choice("259")}, {"S": self.random.choice(["a", "x"])}])
-        return placeholder
-
-    def element(self):
-        placeholder = self.literal()
-        while "BOOL" in self.values[placeholder]:
-            self.values[placeholder] = self.value()
-        return placeholder
-
-    def literal(self):
-        placeholder = f":v{len(self.values)}"
-        self.values[placeholder] = self.value()
-        return placeholder
 
     def condition(self, depth=0):
         kind = self.random.randrange(10 if depth < 2 else 7)
@@ -122,9 +113,9 @@ class Requests:
         if self.chance(30):
             clauses.append(f"REMOVE {self.attribute(third)}")
         if self.chance(25):
-            clauses.append(f"ADD {self.attribute(fourth)} {self.element()}")
+            clauses.append(f"ADD {self.attribute(fourth)} {self.literal()}")
         elif self.chance(20):
-            clauses.append(f"DELETE {self.attribute(fifth)} {self.element()}")
+            clauses.append(f"DELETE {self.attribute(fifth)} {self.literal()}")
         return " ".join(clauses)
 
     def assignment(self, path):

@@ -429,8 +429,11 @@ impl Partition {
             return fx.reply(to, self.remembered(&forward, outcome.clone()));
         }
         if let Some(writing) = self.writes.get_mut(&id) {
-            // The same request again: it is under way, and whoever asked last gets the answer.
-            writing.to = to;
+            // The same request again: it is under way, and the last attempt gets the answer. A refusal must then be for good, as that of any
+            // attempt but the first.
+            if to.attempt >= writing.to.attempt {
+                (writing.to, writing.forward.attempt) = (to, to.attempt);
+            }
             return;
         }
         if Hybrid::from_wall(now.wall_ms) > Hybrid(forward.deadline) {

@@ -226,17 +226,22 @@ impl Gateway {
             return self.end(id, Ok(answer), acts);
         }
         let refusal = reply.refusal.and_then(|r| Refusal::try_from(r).ok());
-        // Another attempt is on its way and may be served. Only what the log refused for good, as it does with all attempts after the
-        // first, is refused then.
-        let is_late = reply.attempt + 1 < pending.sent;
+        // Another attempt is on its way and may be served. What counts then is only what was refused for good, as it is for each attempt
+        // but the first.
+        let is_late = reply.attempt.saturating_add(1) < pending.sent;
+        let is_final = reply.attempt > 0
+            && matches!(
+                refusal,
+                Some(Refusal::ConditionFailed | Refusal::Validation)
+            );
+        if is_late && !is_final {
+            return;
+        }
         match refusal {
-            Some(Refusal::ConditionFailed | Refusal::Validation)
-                if is_late && reply.attempt == 0 => {}
             Some(Refusal::ConditionFailed) => {
                 self.end(id, Err(Error::ConditionFailed { item: reply.item }), acts)
             }
             Some(Refusal::Validation) => self.end(id, Err(Error::Validation(reply.message)), acts),
-            _ if is_late => {}
             Some(Refusal::Throttled) if !pending.uncertain => {
                 self.end(id, Err(Error::Throttled(reply.message)), acts)
             }
@@ -323,3 +328,105 @@ impl Gateway {
 
 /// The gateway's timers need no finer clock than this, µs.
 pub const GATEWAY_STEP_US: u64 = TICK_US / 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Written;
+
+    const ID: RequestId = RequestId {
+        origin: 1,
+        number: 7,
+    };
+
+    /// A gateway with one request of which so many attempts were sent, the last to node 2.
+    fn gateway(sent: u32) -> Gateway {
+        let pending = Pending {
+            token: 9,
+            forward: Forward {
+                id: ID,
+                ..Default::default()
+            },
+            deadline_us: 10_000_000,
+            attempts: sent,
+            sent,
+            asked: Some(NodeId(2)),
+            until: 0,
+            detour: false,
+            uncertain: sent > 1,
+            last: "",
+        };
+        let mut gateway = Gateway::default();
+        gateway.pending.insert(ID, pending);
+        gateway
+    }
+
+    fn answers(gateway: &mut Gateway, attempt: u32, refusal: Refusal) -> usize {
+        let reply = ForwardReply {
+            id: ID,
+            attempt,
+            refusal: Some(refusal as i32),
+            ..Default::default()
+        };
+        let mut acts = Vec::new();
+        gateway.on_reply(
+            NodeId(2),
+            reply,
+            &View::default(),
+            Now::default(),
+            &mut acts,
+        );
+        acts.len()
+    }
+
+    #[test]
+    fn a_late_refusal_of_the_first_attempt_ends_nothing() {
+        for refusal in [
+            Refusal::ConditionFailed,
+            Refusal::Validation,
+            Refusal::Throttled,
+            Refusal::Expired,
+            Refusal::NotLeader,
+        ] {
+            let mut gateway = gateway(2);
+            assert_eq!(answers(&mut gateway, 0, refusal), 0, "{refusal:?}");
+            assert_eq!(
+                gateway.pending[&ID].asked,
+                Some(NodeId(2)),
+                "the second attempt is still waited for"
+            );
+        }
+        assert_eq!(answers(&mut gateway(1), 0, Refusal::ConditionFailed), 1);
+    }
+
+    #[test]
+    fn what_was_refused_for_good_ends_it_whatever_else_was_sent() {
+        assert_eq!(answers(&mut gateway(3), 1, Refusal::ConditionFailed), 1);
+        assert_eq!(answers(&mut gateway(3), 1, Refusal::Throttled), 0);
+    }
+
+    #[test]
+    fn a_late_success_is_one() {
+        let mut gateway = gateway(2);
+        let reply = ForwardReply {
+            id: ID,
+            answer: Some(Answer::Written(Written::default())),
+            ..Default::default()
+        };
+        let mut acts = Vec::new();
+        gateway.on_reply(
+            NodeId(1),
+            reply,
+            &View::default(),
+            Now::default(),
+            &mut acts,
+        );
+        assert!(matches!(
+            acts[..],
+            [Act::Reply {
+                token: 9,
+                result: Ok(_)
+            }]
+        ));
+    }
+}

@@ -204,7 +204,7 @@ impl Shard {
                 && group.replica_on(me).or_else(|| group.newcomer_on(me)) != Some(replica)
         });
         !past
-            && self.buried.last().is_none_or(|last| replica > *last)
+            && self.buried < Some(replica)
             && !self.leaving.contains_key(&GroupId::META)
             && self.await_group(GroupId::META, replica)
     }
@@ -386,16 +386,13 @@ impl Shard {
         batch.delete(Keyspace::State, replica_key(id, replica.group.replica));
         let name = replica.group.replica;
         let is_metadata = id == GroupId::META;
-        if is_metadata {
-            // Ids only grow: none up to this one comes back.
-            for replica in std::mem::take(&mut self.buried) {
-                self.writes.push(LogWrite {
-                    replica,
-                    remove: true,
-                    ..Default::default()
-                });
-            }
-            self.buried.insert(name);
+        // Ids only grow: one mark stands for all before it.
+        if is_metadata && let Some(replica) = self.buried.replace(name) {
+            self.writes.push(LogWrite {
+                replica,
+                remove: true,
+                ..Default::default()
+            });
         }
         self.writes.push(LogWrite {
             replica: name,

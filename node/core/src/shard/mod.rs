@@ -126,9 +126,10 @@ pub struct Shard {
     replicas: BTreeMap<GroupId, Replica>,
     /// Logs found at the start whose group is not known yet.
     orphans: BTreeMap<ReplicaId, RecoveredLog>,
-    /// Replicas of the metadata group that were here and have left it. Partitions need none: their replicas are made only by a view that
-    /// is as new as this start of the node, while a metadata replica must be able to begin before there is a view.
-    buried: BTreeSet<ReplicaId>,
+    /// The last replica of the metadata group that was here and has left it; none up to it is made again. Partitions need no such mark:
+    /// their replicas are made only by a view that is as new as this start of the node, while a metadata replica must be able to begin
+    /// before there is a view.
+    buried: Option<ReplicaId>,
     /// State found at the start whose log is gone: a removal that was interrupted, or a loss.
     remains: BTreeMap<GroupId, ReplicaState>,
     view: Arc<View>,

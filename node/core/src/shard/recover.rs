@@ -43,7 +43,7 @@ impl Shard {
             ticks: 0,
             replicas: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            buried: Default::default(),
+            buried: None,
             remains: BTreeMap::new(),
             view: Arc::new(View::default()),
             registered: false,
@@ -92,7 +92,7 @@ impl Shard {
         let mut states = read_states(store)?;
         for log in logs {
             if log.base == store::LEFT {
-                shard.buried.insert(log.replica);
+                shard.buried = shard.buried.max(Some(log.replica));
                 continue;
             }
             let state = states.remove(&log.replica);
@@ -131,7 +131,7 @@ impl Shard {
             if !shard.owns(state.group()) {
                 continue;
             }
-            let is_buried = shard.buried.contains(&ReplicaId(state.replica));
+            let is_buried = shard.buried >= Some(ReplicaId(state.replica));
             if state.group() == GroupId::META && state.applied_index == 1 && !is_buried {
                 // Bootstrap was cut off between the state and the log: the log never existed, so nothing was promised.
                 let write = LogWrite {

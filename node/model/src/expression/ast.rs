@@ -106,6 +106,22 @@ impl AttributeType {
         }
     }
 
+    /// As the service spells it out in some messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            AttributeType::S => "STRING",
+            AttributeType::N => "NUMBER",
+            AttributeType::B => "BINARY",
+            AttributeType::Bool => "BOOLEAN",
+            AttributeType::Null => "NULL",
+            AttributeType::M => "MAP",
+            AttributeType::L => "LIST",
+            AttributeType::Ss => "STRING_SET",
+            AttributeType::Ns => "NUMBER_SET",
+            AttributeType::Bs => "BINARY_SET",
+        }
+    }
+
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }

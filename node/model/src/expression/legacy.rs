@@ -277,7 +277,7 @@ pub fn update_action(
         };
     };
     let refuse = |action, value: &AttributeValue| {
-        let kind = type_word(AttributeType::of(value));
+        let kind = AttributeType::of(value).word();
         Err(LegacyError::ActionType { action, kind })
     };
     let is_set = matches!(
@@ -311,21 +311,6 @@ fn append(path: Path, list: AttributeValue) -> UpdateOperand {
     let operand = |value| Box::new(UpdateOperand::Value(Arc::new(value)));
     let front = UpdateOperand::IfNotExists(path, operand(AttributeValue::L(Vec::new())));
     UpdateOperand::ListAppend(Box::new(front), operand(list))
-}
-
-fn type_word(kind: AttributeType) -> &'static str {
-    match kind {
-        AttributeType::S => "STRING",
-        AttributeType::N => "NUMBER",
-        AttributeType::B => "BINARY",
-        AttributeType::Bool => "BOOLEAN",
-        AttributeType::Null => "NULL",
-        AttributeType::M => "MAP",
-        AttributeType::L => "LIST",
-        AttributeType::Ss => "STRING_SET",
-        AttributeType::Ns => "NUMBER_SET",
-        AttributeType::Bs => "BINARY_SET",
-    }
 }
 
 #[cfg(test)]

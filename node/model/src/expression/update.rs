@@ -170,18 +170,14 @@ fn check_action_operand(action: &Pending) -> Result<(), Reason> {
             return Ok(());
         }
     };
-    let found = match &**operand {
-        AttributeValue::Ss(_) | AttributeValue::Ns(_) | AttributeValue::Bs(_) => return Ok(()),
-        AttributeValue::N(_) if operator == "ADD" => return Ok(()),
-        AttributeValue::N(_) => "NUMBER",
-        AttributeValue::S(_) => "STRING",
-        AttributeValue::B(_) => "BINARY",
-        AttributeValue::Bool(_) => "BOOL",
-        AttributeValue::Null => "NULL",
-        AttributeValue::M(_) => "MAP",
-        AttributeValue::L(_) => "LIST",
-    };
-    Err(Reason::ActionOperandType { operator, found })
+    match &**operand {
+        AttributeValue::Ss(_) | AttributeValue::Ns(_) | AttributeValue::Bs(_) => Ok(()),
+        AttributeValue::N(_) if operator == "ADD" => Ok(()),
+        value => Err(Reason::ActionOperandType {
+            operator,
+            found: AttributeType::of(value).word(),
+        }),
+    }
 }
 
 fn finish((path, pending): (Path, Pending)) -> Result<Action, Reason> {

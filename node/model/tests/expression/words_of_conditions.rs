@@ -380,6 +380,7 @@ fn operands_that_are_the_same_path() {
             "begins_with",
             "[ab, bc, [1], a]",
         ),
+        ("ab.a IN (b, ab.#a)", "IN", "[ab, a]"),
     ] {
         let expected = format!(
             "The first operand must be distinct from the remaining operands for this operator or function; operator: {operator}, first operand: {path}"

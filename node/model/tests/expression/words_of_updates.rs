@@ -259,7 +259,7 @@ fn operands_of_add_and_delete_come_before_those_of_functions() {
     let scalars = [
         (s("a"), "STRING"),
         (AttributeValue::Null, "NULL"),
-        (AttributeValue::Bool(false), "BOOL"),
+        (AttributeValue::Bool(false), "BOOLEAN"),
         (b(b"a"), "BINARY"),
         (m(&[("a", l(&[n("1")]))]), "MAP"),
         (l(&[n("1")]), "LIST"),

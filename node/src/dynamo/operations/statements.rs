@@ -1,11 +1,14 @@
 //! `ExecuteStatement` and `BatchExecuteStatement`: PartiQL, done by the operations that it is planned into.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kv_core::api::Consistency;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
 
 use super::target::Target;
 use super::{Context, delete_item, get_item, put_item, query, read, scan, update_item};
@@ -14,7 +17,7 @@ use crate::dynamo::error::Error;
 use crate::dynamo::input::{BATCH_EXECUTE_STATEMENT, Bool, EXECUTE_STATEMENT, Int, Text};
 use crate::dynamo::output;
 use crate::dynamo::partiql::plan::{self, Keys, Reading, Wish};
-use crate::dynamo::partiql::{self, Path, STATEMENT_LEN_MAX, Select, Statement, Step};
+use crate::dynamo::partiql::{self, Path, Select, Statement, Step};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -71,11 +74,6 @@ struct Token {
 
 impl Request<'_> {
     fn parse(&self) -> Result<Statement, Error> {
-        if self.statement.chars().count() > STATEMENT_LEN_MAX {
-            return Err(Error::validation(format!(
-                "Statement has more than {STATEMENT_LEN_MAX} characters"
-            )));
-        }
         let parameters = self.parameters.iter().flatten();
         let parameters: Vec<&str> = parameters.map(|value| value.get()).collect();
         partiql::parse(&self.statement, &parameters)
@@ -385,69 +383,66 @@ pub async fn batch<D: Database>(
         ));
     }
     let capacity = request.return_consumed_capacity.as_deref();
-    let mut responses = Vec::new();
-    let mut capacities: Vec<(String, Capacity)> = Vec::new();
-    for (one, statement) in request.statements.iter().zip(statements) {
-        let wish = Wish {
-            capacity,
-            ..one.wish()
+    let mut tables = Vec::new();
+    let mut tasks = JoinSet::new();
+    for (index, (one, statement)) in request.statements.iter().zip(statements).enumerate() {
+        tables.push(
+            statement
+                .as_ref()
+                .map(|statement| statement.table().to_owned())
+                .unwrap_or_default(),
+        );
+        let (consistent, on_failure) = (one.wish().consistent, one.wish().on_failure);
+        let (on_failure, capacity) = (on_failure.map(str::to_owned), capacity.map(str::to_owned));
+        let (database, caller) = (Arc::clone(context.database), context.caller.clone());
+        let deadline = context.deadline;
+        tasks.spawn(async move {
+            let context = Context {
+                database: &database,
+                caller,
+                // Only descriptions of tables show them.
+                region: "",
+                endpoint: None,
+                deadline,
+            };
+            let wish = Wish {
+                consistent,
+                capacity: capacity.as_deref(),
+                on_failure: on_failure.as_deref(),
+                ..Wish::default()
+            };
+            let done = match statement {
+                Ok(statement) => batch_one(&context, statement, &wish).await,
+                Err(error) => Err(error),
+            };
+            (index, done)
+        });
+    }
+    let mut outcomes: Vec<Option<Result<Done, Error>>> = tables.iter().map(|_| None).collect();
+    while let Some(joined) = tasks.join_next().await {
+        let (index, done) = joined.map_err(|error| Error::Internal(error.to_string()))?;
+        outcomes[index] = Some(done);
+    }
+    let mut capacities: Vec<(&str, Capacity)> = Vec::new();
+    for (table, outcome) in tables.iter().zip(&outcomes) {
+        let Some(Ok(Done {
+            capacity: Some(used),
+            ..
+        })) = outcome
+        else {
+            continue;
         };
-        let mut inner = Vec::new();
-        let table = statement
-            .as_ref()
-            .map(|statement| statement.table().to_owned())
-            .unwrap_or_default();
-        let mut paths = None;
-        let done = match statement {
-            Err(error) => Err(error),
-            Ok(Statement::Select(select)) => {
-                let done = batch_select(context, &select, &wish, &mut inner).await;
-                paths = select.paths;
-                done
-            }
-            Ok(statement) => write(context, &statement, &wish, &mut inner).await,
-        };
-        let mut response = Vec::new();
-        match done {
-            Ok(()) => {
-                let answer = answer(&inner)?;
-                let item = match (answer.item, answer.attributes) {
-                    (Some(item), _) => Some(projected(paths.as_deref(), item)?),
-                    (None, attributes) => attributes.map(|item| item.get().to_owned()),
-                };
-                if let Some(used) = answer.consumed_capacity {
-                    let at = capacities.iter().position(|(name, _)| *name == table);
-                    let at = at.unwrap_or_else(|| {
-                        capacities.push((table.clone(), Capacity::default()));
-                        capacities.len() - 1
-                    });
-                    capacities[at].1.add(Some(used))?;
-                }
-                output::object(&mut response, |o| {
-                    o.string("TableName", &table);
-                    if let Some(item) = item {
-                        o.value("Item", |out| out.extend_from_slice(item.as_bytes()));
-                    }
-                });
-            }
-            Err(error) => output::object(&mut response, |o| {
-                o.object("Error", |o| {
-                    o.string("Code", code(&error));
-                    o.string("Message", &error.to_string());
-                    if let Error::ConditionalCheckFailed { item: Some(item) } = &error {
-                        o.value("Item", |out| output::item(item, out));
-                    }
-                });
-                if !table.is_empty() {
-                    o.string("TableName", &table);
-                }
-            }),
-        }
-        responses.push(response);
+        let at = capacities.iter().position(|(name, _)| name == table);
+        let at = at.unwrap_or_else(|| {
+            capacities.push((table, Capacity::default()));
+            capacities.len() - 1
+        });
+        capacities[at].1.add(Some(used))?;
     }
     output::object(out, |o| {
-        o.array("Responses", &responses, |response, out| {
-            out.extend_from_slice(response);
+        let all = tables.iter().zip(outcomes.iter().flatten());
+        o.array("Responses", all, |(table, outcome), out| {
+            write_response(table, outcome, out);
         });
         if !capacities.is_empty() {
             let all = capacities.iter().filter_map(|(_, sum)| sum.0.as_ref());
@@ -457,6 +452,63 @@ pub async fn batch<D: Database>(
         }
     });
     Ok(())
+}
+
+/// What a statement of a batch brought.
+struct Done {
+    /// JSON.
+    item: Option<String>,
+    capacity: Option<Box<RawValue>>,
+}
+
+async fn batch_one<D: Database>(
+    context: &Context<'_, D>,
+    statement: Statement,
+    wish: &Wish<'_>,
+) -> Result<Done, Error> {
+    let mut inner = Vec::new();
+    let paths = match statement {
+        Statement::Select(select) => {
+            batch_select(context, &select, wish, &mut inner).await?;
+            select.paths
+        }
+        statement => {
+            write(context, &statement, wish, &mut inner).await?;
+            None
+        }
+    };
+    let answer = answer(&inner)?;
+    let item = match (answer.item, answer.attributes) {
+        (Some(item), _) => Some(projected(paths.as_deref(), item)?),
+        (None, attributes) => attributes.map(|item| item.get().to_owned()),
+    };
+    Ok(Done {
+        item,
+        capacity: answer.consumed_capacity.map(ToOwned::to_owned),
+    })
+}
+
+fn write_response(table: &str, outcome: &Result<Done, Error>, out: &mut Vec<u8>) {
+    output::object(out, |o| {
+        match outcome {
+            Ok(done) => {
+                if let Some(item) = &done.item {
+                    o.value("Item", |out| out.extend_from_slice(item.as_bytes()));
+                }
+            }
+            Err(error) => o.object("Error", |o| {
+                o.string("Code", code(error));
+                o.string("Message", &error.to_string());
+                if let Error::ConditionalCheckFailed { item: Some(item) } = error {
+                    o.value("Item", |out| output::item(item, out));
+                }
+            }),
+        }
+        // A statement that can't be read names none.
+        if !table.is_empty() {
+            o.string("TableName", table);
+        }
+    });
 }
 
 async fn batch_select<D: Database>(

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::parser::{json_object, json_string};
 use super::{Change, Condition, Operand, Path, Source, Step};
 
-/// The expressions of one request: text is made, names and values are gathered.
+/// Writes the expressions of one request: text is made, names and values are gathered.
 #[derive(Debug, Default)]
-pub struct Expressions {
+pub struct ExpressionWriter {
     names: BTreeMap<String, String>,
     values: Vec<String>,
 }
 
-impl Expressions {
+impl ExpressionWriter {
     pub fn name(&mut self, name: &str) -> String {
         let next = format!("#n{}", self.names.len());
         self.names.entry(name.to_owned()).or_insert(next).clone()

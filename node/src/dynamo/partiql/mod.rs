@@ -14,8 +14,6 @@ pub mod plan;
 
 use super::error::Error;
 
-/// The longest statement, characters.
-pub const STATEMENT_LEN_MAX: usize = 8192;
 /// How deep conditions and literals may nest.
 const DEPTH_MAX: usize = 32;
 /// Values of one `IN`.

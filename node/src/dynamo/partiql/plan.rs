@@ -1,6 +1,6 @@
 //! Which operation does what a statement says, and the body of its request.
 
-use super::expression::Expressions;
+use super::expression::ExpressionWriter;
 use super::parser::{json_object, json_string};
 use super::{Change, Condition, Operand, Path, Select};
 use crate::dynamo::error::Error;
@@ -148,7 +148,7 @@ fn body(members: Members) -> String {
     json_object(&members)
 }
 
-fn page_members(select: &Select, wish: &Wish<'_>, expressions: &mut Expressions) -> Members {
+fn page_members(select: &Select, wish: &Wish<'_>, expressions: &mut ExpressionWriter) -> Members {
     let mut members: Members = vec![("TableName", json_string(&select.table))];
     if let Some(index) = &select.index {
         members.push(("IndexName", json_string(index)));
@@ -176,7 +176,7 @@ fn page_members(select: &Select, wish: &Wish<'_>, expressions: &mut Expressions)
     members
 }
 
-fn filter(rest: &[&Condition], expressions: &mut Expressions) -> Option<String> {
+fn filter(rest: &[&Condition], expressions: &mut ExpressionWriter) -> Option<String> {
     if rest.is_empty() {
         return None;
     }
@@ -186,7 +186,7 @@ fn filter(rest: &[&Condition], expressions: &mut Expressions) -> Option<String> 
 
 /// The body of a `Query`; `hash` stands for the partition key where a list has its value.
 pub fn query(select: &Select, keys: &Keys, hash: Option<&str>, wish: &Wish<'_>) -> String {
-    let mut expressions = Expressions::default();
+    let mut expressions = ExpressionWriter::default();
     let mut members = page_members(select, wish, &mut expressions);
     let mut rest = conjuncts(select.condition.as_ref());
     let mut clauses = Vec::new();
@@ -241,7 +241,7 @@ pub fn query(select: &Select, keys: &Keys, hash: Option<&str>, wish: &Wish<'_>) 
 
 /// The body of a `Scan`.
 pub fn scan(select: &Select, wish: &Wish<'_>) -> String {
-    let mut expressions = Expressions::default();
+    let mut expressions = ExpressionWriter::default();
     let mut members = page_members(select, wish, &mut expressions);
     let rest = conjuncts(select.condition.as_ref());
     if let Some(filter) = filter(&rest, &mut expressions) {
@@ -271,7 +271,7 @@ pub fn get(select: &Select, keys: &Keys, wish: &Wish<'_>) -> Option<String> {
     if !rest.is_empty() || select.index.is_some() {
         return None;
     }
-    let mut expressions = Expressions::default();
+    let mut expressions = ExpressionWriter::default();
     let mut members = page_members(select, wish, &mut expressions);
     members.push(("Key", key));
     members.extend(expressions.members());
@@ -297,6 +297,25 @@ fn write_members(table: &str, wish: &Wish<'_>) -> Members {
     members
 }
 
+/// A function of the partition key, which every item of a table has.
+fn tests_key(function: &str, keys: &Keys, expressions: &mut ExpressionWriter) -> String {
+    let name = keys.hash.first().map_or("", String::as_str);
+    format!("{function}({})", expressions.name(name))
+}
+
+/// The body of a write.
+fn written(
+    mut members: Members,
+    returning: Option<&str>,
+    expressions: &ExpressionWriter,
+) -> String {
+    if let Some(returning) = returning {
+        members.push(("ReturnValues", json_string(returning)));
+    }
+    members.extend(expressions.members());
+    body(members)
+}
+
 /// The body of a `PutItem` of an item that must be new.
 ///
 /// # Errors
@@ -313,14 +332,12 @@ pub fn insert(
             "Key attribute should be present in the item: Key {name}"
         )));
     }
-    let mut expressions = Expressions::default();
+    let mut expressions = ExpressionWriter::default();
     let mut members = write_members(table, wish);
     members.push(("Item", json_object(item)));
-    let hash: Vec<String> = keys.hash.iter().map(|n| expressions.name(n)).collect();
-    let condition = format!("attribute_not_exists({})", hash.join(""));
+    let condition = tests_key("attribute_not_exists", keys, &mut expressions);
     members.push(("ConditionExpression", json_string(&condition)));
-    members.extend(expressions.members());
-    Ok(body(members))
+    Ok(written(members, None, &expressions))
 }
 
 /// The body of an `UpdateItem` of an item that must be there.
@@ -336,25 +353,20 @@ pub fn update(
     wish: &Wish<'_>,
 ) -> Result<String, Error> {
     let (key, rest) = primary_key(Some(condition), keys).ok_or_else(key_missing)?;
-    let mut expressions = Expressions::default();
+    let mut expressions = ExpressionWriter::default();
     let mut members = write_members(table, wish);
     members.push(("Key", key));
     members.push((
         "UpdateExpression",
         json_string(&expressions.update(changes)),
     ));
-    let hash: Vec<String> = keys.hash.iter().map(|n| expressions.name(n)).collect();
-    let mut text = format!("attribute_exists({})", hash.join(""));
+    let mut text = tests_key("attribute_exists", keys, &mut expressions);
     if !rest.is_empty() {
         let all = Condition::And(rest.into_iter().cloned().collect());
         text = format!("{text} AND ({})", expressions.condition(&all));
     }
     members.push(("ConditionExpression", json_string(&text)));
-    if let Some(returning) = returning {
-        members.push(("ReturnValues", json_string(returning)));
-    }
-    members.extend(expressions.members());
-    Ok(body(members))
+    Ok(written(members, returning, &expressions))
 }
 
 /// The body of a `DeleteItem`.
@@ -369,15 +381,11 @@ pub fn delete(
     wish: &Wish<'_>,
 ) -> Result<String, Error> {
     let (key, rest) = primary_key(Some(condition), keys).ok_or_else(key_missing)?;
-    let mut expressions = Expressions::default();
+    let mut expressions = ExpressionWriter::default();
     let mut members = write_members(table, wish);
     members.push(("Key", key));
     if let Some(condition) = filter(&rest, &mut expressions) {
         members.push(("ConditionExpression", condition));
     }
-    if let Some(returning) = returning {
-        members.push(("ReturnValues", json_string(returning)));
-    }
-    members.extend(expressions.members());
-    Ok(body(members))
+    Ok(written(members, returning, &expressions))
 }

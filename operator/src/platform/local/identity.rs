@@ -9,7 +9,7 @@ use super::Error;
 use super::dir::{read_file, write_file};
 
 /// The newest format of `cluster.json` that is known here.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The identity of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +23,8 @@ pub struct IdentityFile {
     pub name: String,
     /// Whether nodes may hold data: set before the one `Bootstrap` call.
     pub is_formed: bool,
-    /// The nodes that the call names; absent until then.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    /// The nodes that the call names; empty until then, and in format 1.
+    #[serde(default)]
     pub founders: BTreeSet<u64>,
 }
 
@@ -56,12 +56,16 @@ pub fn read(path: &Path) -> Result<Option<IdentityFile>, Error> {
     serde_json::from_str(&text).map(Some).map_err(damaged)
 }
 
-/// Keeps an identity; it is on stable storage when this returns.
+/// Keeps an identity, in the newest format; it is on stable storage when this returns.
 ///
 /// # Errors
 /// What the system says.
 pub fn write(path: &Path, identity: &IdentityFile) -> Result<(), Error> {
-    let text = serde_json::to_vec_pretty(identity).map_err(|source| Error::Damaged {
+    let identity = IdentityFile {
+        format: FORMAT,
+        ..identity.clone()
+    };
+    let text = serde_json::to_vec_pretty(&identity).map_err(|source| Error::Damaged {
         path: path.to_owned(),
         source,
     })?;
@@ -73,12 +77,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_of_format_1_is_frozen() {
-        let text = "{\n  \"format\": 1,\n  \"clusterId\": \"c-1\",\n  \"name\": \"rides\",\n  \"isFormed\": true,\n  \"founders\": [\n    1,\n    3\n  ]\n}";
+    fn the_file_of_format_1_is_still_read() {
+        let text = "{\n  \"format\": 1,\n  \"clusterId\": \"c-1\",\n  \"name\": \"rides\",\n  \"isFormed\": true\n}";
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("cluster.json");
+        std::fs::write(&path, text).expect("written");
+        let identity = IdentityFile {
+            format: 1,
+            cluster_id: "c-1".into(),
+            name: "rides".into(),
+            is_formed: true,
+            founders: BTreeSet::new(),
+        };
+        assert_eq!(read(&path).expect("read"), Some(identity));
+    }
+
+    #[test]
+    fn the_file_of_format_2_is_frozen() {
+        let text = "{\n  \"format\": 2,\n  \"clusterId\": \"c-1\",\n  \"name\": \"rides\",\n  \"isFormed\": true,\n  \"founders\": [\n    1,\n    3\n  ]\n}";
         let dir = tempfile::tempdir().expect("directory");
         let path = dir.path().join("cluster.json");
         let identity = IdentityFile {
-            format: 1,
+            format: 2,
             cluster_id: "c-1".into(),
             name: "rides".into(),
             is_formed: true,
@@ -94,12 +114,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("directory");
         let path = dir.path().join("cluster.json");
         assert_eq!(read(&path).expect("no file"), None);
-        std::fs::write(&path, "{\"format\": 2, \"whatever\": 1}").expect("written");
+        std::fs::write(&path, "{\"format\": 3, \"whatever\": 1}").expect("written");
         assert!(matches!(
             read(&path),
             Err(Error::Newer {
-                found: 2,
-                known: 1,
+                found: 3,
+                known: 2,
                 ..
             })
         ));

@@ -8,7 +8,7 @@ use raft::eraftpb::{Entry, EntryType, HardState};
 use super::{Choices, LogBench};
 use crate::ids::ReplicaId;
 use crate::store::span::{Logs, Span, Spans};
-use crate::store::{LogStore, LogWrite, RecoveredLog};
+use crate::store::{LEFT, LogStore, LogWrite, RecoveredLog};
 
 /// Runs every check; the random one with each seed.
 pub fn all<B: LogBench>(bench: &mut B, seeds: Range<u64>) {
@@ -232,6 +232,22 @@ fn truncation_and_reset<B: LogBench>(bench: &mut B) {
         (found.base, found.entries.len(), found.hard_state),
         ((50, 5), 0, hard_state(8, 0, 100))
     );
+    // The mark of a replica that has left, far above all that was there, and its end.
+    let left = LogWrite {
+        reset: Some(LEFT),
+        ..write(1)
+    };
+    log.append(&[left], true).expect("left");
+    let log = bench.crash(log, 0);
+    let found = only(&log);
+    assert_eq!((found.base, found.entries.len()), (LEFT, 0));
+    let gone = LogWrite {
+        remove: true,
+        ..write(1)
+    };
+    log.append(&[gone], true).expect("removed");
+    let log = bench.crash(log, 0);
+    assert_eq!(log.recover().expect("logs"), []);
 }
 
 fn removed_logs_are_gone<B: LogBench>(bench: &mut B) {
