@@ -319,10 +319,10 @@ impl Shard {
     /// The leader as far as known; after two tries in vain anyone who may know, one after the other.
     fn meta_target(&self, tries: u32) -> Option<NodeId> {
         let me = self.config.node;
-        // This node may be the one that led once and knows nothing of it any more.
-        let hint = self
-            .meta_hint
-            .filter(|leader| *leader != me || self.keeps_metadata());
+        // The first shard has the node's replica of the metadata, if there is one: while that knows nothing, asking this node is in vain, even
+        // if it led once.
+        let is_blind = self.config.shard == 0 && !self.keeps_metadata();
+        let hint = self.meta_hint.filter(|leader| *leader != me || !is_blind);
         let turn = match hint {
             Some(leader) if tries % 3 != 2 => return Some(leader),
             Some(_) => tries / 3,
@@ -332,7 +332,7 @@ impl Shard {
         if known.is_empty() {
             known = self.config.seeds.clone();
         }
-        if known.iter().any(|node| *node != me) && !self.keeps_metadata() {
+        if is_blind && known.iter().any(|node| *node != me) {
             known.retain(|node| *node != me);
         }
         // Not all begin with the same one.
@@ -567,18 +567,19 @@ impl Shard {
         }
     }
 
+    /// To all who vote on metadata: whoever leads them hears it, whether that is known here or not.
     fn send_leads(&mut self, leads: Vec<u64>, feeds: Vec<FeedReport>) {
         if leads.is_empty() && feeds.is_empty() {
             return;
         }
-        if let Some(to) = self.meta_target(0) {
+        for to in self.view.meta_voters() {
             self.send(
                 to,
                 Target::Group(GroupId::META),
                 Lane::Small,
                 Kind::NodeReport(NodeReport {
-                    leads,
-                    feeds,
+                    leads: leads.clone(),
+                    feeds: feeds.clone(),
                     ..Default::default()
                 }),
             );
