@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kv_core::api::{Caller, Error, Get, Got, Page, Paged, Rows, RowsRead, Write, Written};
+use kv_core::shard::io::{TransactError, Transacted};
 use kv_core::tables::{NewTable, Table, TableChange};
 
 /// Every call retries inside the cluster until `deadline`; so an error is final for this attempt, and only
@@ -64,6 +65,23 @@ pub trait Database: Send + Sync + 'static {
         get: Get,
         deadline: Instant,
     ) -> impl Future<Output = Result<Got, Error>> + Send;
+
+    /// Writes that happen together or not at all; again under the same token without a second effect for ten minutes.
+    fn transact(
+        &self,
+        caller: &Caller,
+        client_token: Option<String>,
+        writes: Vec<Write>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Transacted, TransactError>> + Send;
+
+    /// Reads of items as they were at one moment.
+    fn transact_read(
+        &self,
+        caller: &Caller,
+        gets: Vec<Get>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Transacted, TransactError>> + Send;
 
     /// Raw rows of one partition.
     fn rows(

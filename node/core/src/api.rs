@@ -77,6 +77,9 @@ pub enum Action {
     Update(Expression),
     #[prost(bool, tag = "12")]
     Delete(bool),
+    /// Leaves the item as it is: the condition alone counts. Part of a transaction.
+    #[prost(bool, tag = "13")]
+    Check(bool),
 }
 
 /// A write of one item.
@@ -97,7 +100,7 @@ pub struct Write {
     /// Answer a failed condition with the item that failed it.
     #[prost(bool, tag = "6")]
     pub return_on_failure: bool,
-    #[prost(oneof = "Action", tags = "10, 11, 12")]
+    #[prost(oneof = "Action", tags = "10, 11, 12, 13")]
     pub action: Option<Action>,
     /// Answer with what the write costs in each index.
     #[prost(bool, tag = "20")]
@@ -147,6 +150,9 @@ pub struct Get {
     pub row: Bytes,
     #[prost(enumeration = "Consistency", tag = "3")]
     pub consistency: i32,
+    /// Part of a transaction: a conflict if another one has prepared the item, and a version even where there is none.
+    #[prost(bool, tag = "20")]
+    pub transactional: bool,
 }
 
 /// Answer to a [`Get`].
@@ -155,6 +161,7 @@ pub struct Got {
     /// Encoded item, if there is one.
     #[prost(bytes = "bytes", optional, tag = "1")]
     pub item: Option<Bytes>,
+    /// Hybrid clock of the item. Of a transactional read that found none: it differs whenever the item may have been there in between.
     #[prost(uint64, tag = "2")]
     pub version: u64,
 }
@@ -316,6 +323,48 @@ pub struct LogState {
     pub applied: Bytes,
 }
 
+/// One attempt of a transaction, as its participants know it.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct Attempt {
+    /// Hybrid time of its start, then who runs it: orders the attempts that share a record.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: Bytes,
+    /// Keyspace and row of the record that decides.
+    #[prost(uint64, tag = "2")]
+    pub table: u64,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub record: Bytes,
+    /// Encoded item with the record's key alone.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub key: Bytes,
+    /// Hybrid time up to which it may commit, and after which anybody may abort it.
+    #[prost(uint64, tag = "5")]
+    pub expires: u64,
+}
+
+/// Evaluates a write and keeps its outcome beside the item, until [`Finish`] makes it the item or forgets it.
+#[derive(Clone, PartialEq, Message)]
+pub struct Prepare {
+    #[prost(message, required, tag = "1")]
+    pub write: Write,
+    #[prost(message, required, tag = "2")]
+    pub attempt: Attempt,
+}
+
+/// The end of an attempt at one of its items. What is not prepared, or by another attempt, stays as it is.
+#[derive(Clone, PartialEq, Message)]
+pub struct Finish {
+    #[prost(uint64, tag = "1")]
+    pub table: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub row: Bytes,
+    /// [`Attempt::id`].
+    #[prost(bytes = "bytes", tag = "3")]
+    pub attempt: Bytes,
+    #[prost(bool, tag = "4")]
+    pub commit: bool,
+}
+
 /// One request to one item or range.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Operation {
@@ -329,9 +378,32 @@ pub enum Operation {
     Entries(Entries),
     #[prost(message, tag = "21")]
     Rows(Rows),
+    #[prost(message, tag = "40")]
+    Prepare(Prepare),
+    #[prost(message, tag = "41")]
+    Finish(Finish),
 }
 
-/// The answer to an [`Operation`], variant for variant.
+impl Operation {
+    /// Whether an outcome that is not known may be that something was changed.
+    pub fn changes(&self) -> bool {
+        matches!(
+            self,
+            Operation::Write(_) | Operation::Prepare(_) | Operation::Finish(_)
+        )
+    }
+
+    /// The write that is to be evaluated.
+    pub fn write(&self) -> Option<&Write> {
+        match self {
+            Operation::Write(write) => Some(write),
+            Operation::Prepare(prepare) => Some(&prepare.write),
+            _ => None,
+        }
+    }
+}
+
+/// The answer to an [`Operation`]: `Written` to all that change something.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Answer {
     #[prost(message, tag = "10")]
@@ -350,6 +422,12 @@ pub enum Error {
     /// The condition did not hold; nothing was written. With the encoded item, if that was asked for and there is one.
     #[error("the conditional request failed")]
     ConditionFailed { item: Option<Bytes> },
+    /// A transaction that is under way has prepared the item; nothing was written.
+    #[error("a transaction is under way for the item")]
+    Conflict {
+        /// It is another attempt under the same token.
+        same_token: bool,
+    },
     /// The request can't be served as it is; nothing was written. The message is the client's.
     #[error("{0}")]
     Validation(String),

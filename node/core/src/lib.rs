@@ -17,4 +17,5 @@ pub mod store;
 pub mod tables;
 pub mod ticket;
 pub mod time;
+pub mod transactions;
 pub mod wire;

@@ -41,6 +41,12 @@ mutants! {
     PurgesTombstonesEarly,
     /// Deletes an expired item whatever was written since it was seen.
     ExpiresNewerItems,
+    /// Shows an item as it is though a transaction that has prepared it may have committed.
+    ReadsPastIntents,
+    /// Commits a transaction whose intents others may have aborted.
+    CommitsWithoutRecord,
+    /// Lets a plain write change an item that a transaction has prepared.
+    WritesPastIntents,
 }
 
 /// Whether this build has them at all.

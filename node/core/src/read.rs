@@ -348,7 +348,7 @@ mod tests {
         let get_of = |sort| Get {
             table: 1,
             row: row(ITEM_INDEX, sort).into(),
-            consistency: 0,
+            ..Default::default()
         };
         let found = get(&rows(), &get_of("a")).unwrap();
         assert!(found.item.is_some() && found.version == 7);

@@ -3,7 +3,7 @@
 //! A reader takes a [`Pass`] before it reads the engine and shows it afterwards: only if the lease still held then, and nothing about
 //! the replica's role or range changed in between, is what it read an answer. The simulator reads through this same code.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::ids::NodeId;
 use crate::mutants::{Mutant, active};
@@ -20,6 +20,8 @@ pub struct Ticket {
     heard_at: AtomicU64,
     /// Node that leads as far as known; 0: unknown.
     leader: AtomicU64,
+    /// Strong reads must ask the shard all the same: the engine may lack what is visible elsewhere.
+    guarded: AtomicBool,
 }
 
 /// Leave to read, to be shown again after the read.
@@ -30,7 +32,8 @@ impl Ticket {
     /// Leave for a strong read.
     pub fn strong(&self, now: Now) -> Option<Pass> {
         let pass = Pass(self.generation.load(Ordering::Acquire));
-        self.leased(now).then_some(pass)
+        let free = !self.guarded.load(Ordering::Acquire);
+        (free && self.leased(now)).then_some(pass)
     }
 
     /// Whether what was read under the pass is a linearizable answer.
@@ -68,6 +71,10 @@ impl Ticket {
 
     pub(crate) fn set_lease(&self, until: u64) {
         self.lease_until.store(until, Ordering::Release);
+    }
+
+    pub(crate) fn set_guarded(&self, guarded: bool) {
+        self.guarded.store(guarded, Ordering::Release);
     }
 
     pub(crate) fn set_heard(&self, at: u64) {

@@ -103,7 +103,7 @@ pub struct Forward {
     /// Numbers what the sender's shard sends to this node, from 1, so that nothing is taken twice; 0: it comes from the same node.
     #[prost(uint64, tag = "8")]
     pub sequence: u64,
-    #[prost(oneof = "api::Operation", tags = "10, 11, 12, 20, 21")]
+    #[prost(oneof = "api::Operation", tags = "10, 11, 12, 20, 21, 40, 41")]
     pub operation: Option<api::Operation>,
 }
 
@@ -136,6 +136,10 @@ pub enum Refusal {
     Expired = 8,
     /// The engine could not read.
     Storage = 9,
+    /// A transaction has prepared the item.
+    Conflict = 10,
+    /// Another attempt under the same token has.
+    InProgress = 11,
 }
 
 /// The answer to a [`Forward`].

@@ -1,6 +1,7 @@
 //! The [`Database`] of a running node: serves what it may from here, hands the rest to the shards.
 
 mod tables;
+mod transactions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use crate::database::Database;
 use crate::runtime::OnFatal;
-use crate::runtime::mailbox::{Event, Mailboxes};
+use crate::runtime::mailbox::{Event, Mailboxes, TransactResult};
 
 /// How long past its deadline an answer of the core is waited for: the core answers at the deadline itself.
 const GRACE: Duration = Duration::from_millis(500);
@@ -97,7 +98,7 @@ impl Client {
         deadline: Instant,
     ) -> Result<Answer, Error> {
         let (reply, answer) = oneshot::channel();
-        let write = matches!(operation, Operation::Write(_));
+        let write = operation.changes();
         let event = Event::Request {
             caller: caller.clone(),
             operation,
@@ -377,6 +378,26 @@ impl Database for Client {
                 "the partition answered something else".into(),
             )),
         }
+    }
+
+    async fn transact(
+        &self,
+        caller: &Caller,
+        client_token: Option<String>,
+        writes: Vec<Write>,
+        deadline: Instant,
+    ) -> TransactResult {
+        self.transact_writes(caller, client_token, writes, deadline)
+            .await
+    }
+
+    async fn transact_read(
+        &self,
+        caller: &Caller,
+        gets: Vec<Get>,
+        deadline: Instant,
+    ) -> TransactResult {
+        self.transact_gets(caller, gets, deadline).await
     }
 
     async fn rows(

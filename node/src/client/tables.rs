@@ -66,6 +66,7 @@ pub fn create(caller: &Caller, new: NewTable, created_ms: u64) -> CreateTable {
         indexes: indexes.into_iter().map(index).collect(),
         stream: stream.map(|view| new_stream(view, created_ms)),
         extras: (extras != ExtrasChange::default()).then(|| dated(extras, created_ms)),
+        expiry: None,
     }
 }
 

@@ -128,6 +128,41 @@ pub fn describe_with(
     }
 }
 
+/// The members of a `ConsumedCapacity` of a transaction, which says whether it read or wrote: (name, whether it is local, units).
+pub fn describe_transaction(
+    o: &mut Object<'_>,
+    report: Report,
+    direction: &'static str,
+    table: &str,
+    units: f64,
+    indexes: &[(&str, bool, f64)],
+) {
+    let both = |o: &mut Object<'_>, units: f64| {
+        o.float("CapacityUnits", units);
+        o.float(direction, units);
+    };
+    let all = units + indexes.iter().map(|(_, _, units)| units).sum::<f64>();
+    o.string("TableName", table);
+    both(o, all);
+    if report != Report::Indexes {
+        return;
+    }
+    o.object("Table", |o| both(o, units));
+    for (member, local) in [
+        ("LocalSecondaryIndexes", true),
+        ("GlobalSecondaryIndexes", false),
+    ] {
+        let mut used = indexes.iter().filter(|(_, is_local, _)| *is_local == local);
+        if used.clone().next().is_some() {
+            o.object(member, |o| {
+                for (name, _, units) in used.by_ref() {
+                    o.value_of(name, |out| super::output::object(out, |o| both(o, *units)));
+                }
+            });
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

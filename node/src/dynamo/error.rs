@@ -33,6 +33,9 @@ pub enum Error {
     /// With the encoded item that failed the condition, if it was asked for and there is one.
     #[error("The conditional request failed")]
     ConditionalCheckFailed { item: Option<Bytes> },
+    /// A transaction did nothing; why, by item.
+    #[error("{}", cancelled(.0))]
+    TransactionCanceled(Vec<Reason>),
     #[error("{0}")]
     LimitExceeded(String),
     /// Another exception of the service, by name.
@@ -50,6 +53,43 @@ pub enum Error {
     /// The outcome is unknown.
     #[error("{0}")]
     Internal(String),
+}
+
+/// Why an item kept a transaction from being done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reason {
+    /// `None` for an item that did not.
+    pub code: &'static str,
+    pub message: Option<String>,
+    /// The encoded item that failed a condition, if it was asked for.
+    pub item: Option<Bytes>,
+}
+
+impl Reason {
+    /// Of an item that was no reason.
+    pub fn none() -> Self {
+        Reason {
+            code: "None",
+            message: None,
+            item: None,
+        }
+    }
+
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Reason {
+            code,
+            message: Some(message.into()),
+            item: None,
+        }
+    }
+}
+
+fn cancelled(reasons: &[Reason]) -> String {
+    let codes: Vec<&str> = reasons.iter().map(|reason| reason.code).collect();
+    let codes = codes.join(", ");
+    format!(
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
+    )
 }
 
 const CORAL: &str = "com.amazon.coral.service#";
@@ -112,6 +152,7 @@ impl Error {
             Error::ResourceNotFound(_) => (DYNAMODB, "ResourceNotFoundException"),
             Error::ResourceInUse(_) => (DYNAMODB, "ResourceInUseException"),
             Error::ConditionalCheckFailed { .. } => (DYNAMODB, "ConditionalCheckFailedException"),
+            Error::TransactionCanceled(_) => (DYNAMODB, "TransactionCanceledException"),
             Error::Named(name, _) => (DYNAMODB, name),
             Error::LimitExceeded(_) => (DYNAMODB, "LimitExceededException"),
             Error::ExpiredIterator(_) => (DYNAMODB, "ExpiredIteratorException"),
@@ -122,7 +163,7 @@ impl Error {
         }
     }
 
-    /// The body of the answer. `SerializationException` alone spells its `Message` with a capital.
+    /// The body of the answer. `SerializationException` and `TransactionCanceledException` alone spell their `Message` with a capital.
     pub fn write(&self, out: &mut Vec<u8>) {
         let (namespace, name) = self.kind();
         output::object(out, |o| {
@@ -142,6 +183,20 @@ impl Error {
                         o.value("Item", |out| output::item(item, out));
                     }
                 }
+                Error::TransactionCanceled(reasons) => {
+                    o.array("CancellationReasons", reasons, |reason, out| {
+                        output::object(out, |o| {
+                            o.string("Code", reason.code);
+                            if let Some(item) = &reason.item {
+                                o.value("Item", |out| output::item(item, out));
+                            }
+                            if let Some(message) = &reason.message {
+                                o.string("Message", message);
+                            }
+                        });
+                    });
+                    o.string("Message", &self.to_string());
+                }
                 _ => o.string("message", &self.to_string()),
             }
         });
@@ -152,6 +207,10 @@ impl From<api::Error> for Error {
     fn from(error: api::Error) -> Self {
         match error {
             api::Error::ConditionFailed { item } => Error::ConditionalCheckFailed { item },
+            api::Error::Conflict { .. } => Error::Named(
+                "TransactionConflictException",
+                "Transaction is ongoing for the item".into(),
+            ),
             api::Error::Validation(message) => Error::Validation(message),
             api::Error::TableNotFound(_) => Error::no_table(),
             api::Error::TableInUse(message) => Error::ResourceInUse(message),

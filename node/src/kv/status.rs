@@ -129,11 +129,13 @@ fn code(error: &Error, late: bool) -> Code {
         | Error::IncompleteSignature(_)
         | Error::InvalidSignature(_)
         | Error::UnrecognizedClient => Code::Unauthenticated,
+        Error::Named("TransactionConflictException", _) => Code::Aborted,
         Error::ResourceNotFound(_) | Error::Named(..) => Code::NotFound,
         Error::ExpiredIterator(_)
         | Error::TrimmedDataAccess(_)
         | Error::ResourceInUse(_)
         | Error::ConditionalCheckFailed { .. } => Code::FailedPrecondition,
+        Error::TransactionCanceled(_) => Code::Aborted,
         Error::LimitExceeded(_) | Error::Throttling(_) => Code::ResourceExhausted,
         Error::Unavailable(_) => Code::Unavailable,
         Error::Internal(_) => Code::Unknown,

@@ -10,6 +10,7 @@ use kv_core::api::{Answer, Caller, Error, Operation};
 use kv_core::ids::{GroupId, NodeId};
 use kv_core::meta::View;
 use kv_core::meta::wire::{Change, Outcome};
+use kv_core::shard::io::{Transact, TransactError, TransactRead, Transacted};
 use kv_core::shard::{Input, MetaError, Shard};
 use kv_core::wire::shard_of;
 use parking_lot::Mutex;
@@ -32,10 +33,15 @@ pub enum Event {
         deadline_us: u64,
         reply: oneshot::Sender<Result<Outcome, MetaError>>,
     },
+    /// The token is the shard thread's to give.
+    Transact(Transact, oneshot::Sender<TransactResult>),
+    TransactRead(TransactRead, oneshot::Sender<TransactResult>),
     /// Looks at the shard.
     Inspect(Box<dyn FnOnce(&Shard) + Send>),
     Stop,
 }
+
+pub type TransactResult = Result<Transacted, TransactError>;
 
 /// The way to the shards, and what they publish.
 pub struct Mailboxes {

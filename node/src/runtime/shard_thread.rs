@@ -12,13 +12,14 @@ use kv_core::meta::View;
 use kv_core::meta::wire::Outcome;
 use kv_core::partition::ReadResult;
 use kv_core::read;
+use kv_core::shard::io::{Transact, TransactRead};
 use kv_core::shard::{Fatal, Input, MetaError, Output, Request, Shard};
 use kv_core::store::{self, KeyRange, Keyspace, Snapshot, Store};
 use kv_core::time::TICK_US;
 use tokio::sync::oneshot;
 
 use super::full::Patience;
-use super::mailbox::{Event, Mailboxes};
+use super::mailbox::{Event, Mailboxes, TransactResult};
 use super::{FatalError, Network, OnFatal, deliver, engine_thread, log_thread};
 
 /// Events that one step takes at most.
@@ -30,6 +31,7 @@ const SLEEP_MAX: Duration = Duration::from_millis(100);
 pub enum Waiting {
     Request(oneshot::Sender<Result<Answer, Error>>),
     Meta(oneshot::Sender<Result<Outcome, MetaError>>),
+    Transaction(oneshot::Sender<TransactResult>),
 }
 
 /// A snapshot of the engine that is being sent: what is left of it.
@@ -133,6 +135,14 @@ impl ShardThread {
                     deadline_us,
                 });
             }
+            Event::Transact(transact, reply) => {
+                let token = self.token(Waiting::Transaction(reply));
+                inputs.push(Input::Transact(Transact { token, ..transact }));
+            }
+            Event::TransactRead(read, reply) => {
+                let token = self.token(Waiting::Transaction(reply));
+                inputs.push(Input::TransactRead(TransactRead { token, ..read }));
+            }
             Event::Inspect(look) => look(&self.shard),
             Event::Stop => return false,
         }
@@ -193,6 +203,11 @@ impl ShardThread {
             }
             Output::MetaReply { token, result } => {
                 if let Some(Waiting::Meta(reply)) = self.waiting.remove(&token) {
+                    let _ = reply.send(result);
+                }
+            }
+            Output::Transacted { token, result } => {
+                if let Some(Waiting::Transaction(reply)) = self.waiting.remove(&token) {
                     let _ = reply.send(result);
                 }
             }
@@ -313,7 +328,7 @@ impl ShardThread {
                 };
                 inputs.push(Input::Read { id, group, result });
             }
-            Operation::Write(_) => {}
+            Operation::Write(_) | Operation::Prepare(_) | Operation::Finish(_) => {}
         }
     }
 

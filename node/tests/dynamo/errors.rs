@@ -290,11 +290,6 @@ async fn meaning_is_checked_before_the_table() {
             json!({"TableName": "abc", "Item": {}, "Expected": {"a": {}}}),
             "One or more parameter values were invalid: Value must be provided when Exists is null for Attribute: a",
         ),
-        (
-            "TransactGetItems",
-            json!({}),
-            "The operation TransactGetItems is not supported yet",
-        ),
     ];
     for (operation, body, words) in cases {
         server.invalid(operation, body.clone(), words).await;

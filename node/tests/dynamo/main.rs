@@ -11,3 +11,4 @@ mod statements;
 mod support;
 mod surroundings;
 mod tables;
+mod transactions;

@@ -11,7 +11,7 @@ use kv_core::meta::records::{
 use kv_core::meta::wire::{Change, CreateTable, TableName, UpdateTable};
 use kv_ring::{NodeId, NodeSpec, Token, plan};
 
-use super::workload::{ACCOUNT, EXPIRY, TABLE};
+use super::workload::{ACCOUNT, CHURN, EXPIRY, TABLE};
 
 const REPLICAS: usize = 3;
 const ZONES: [&str; 3] = ["a", "b", "c"];
@@ -79,8 +79,8 @@ pub fn create_table(name: &str, uuid: u64, partitions: u32) -> Change {
         } else {
             Vec::new()
         },
-        stream: (name != TABLE).then(Stream::default),
-        indexes: if name == TABLE { indexes() } else { Vec::new() },
+        stream: (name == CHURN).then(Stream::default),
+        indexes: if name == CHURN { Vec::new() } else { indexes() },
         ..Default::default()
     })
 }

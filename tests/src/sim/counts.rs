@@ -2,6 +2,7 @@
 
 use kv_core::shard::Counts as Core;
 
+use super::ledger;
 use super::workload::Tally;
 
 macro_rules! counts {
@@ -29,7 +30,8 @@ counts! {
     flushes, stale_routes, crashes, crashes_between_outputs, restarts, suspensions, torn_tails, disks_lost, bits_flipped_and_refused,
     disks_full, frames_lost, frames_duplicated, transfers, late_transfers, hand_overs, leaders_isolated, forgetful_followers,
     tables_created, tables_deleted, index_entries, tombstones_purged, expired_items, drains, drains_undone, member_changes,
-    replicas_left, replays,
+    replicas_left, replays, transactions_committed, transactions_aborted, transactions_cancelled, transactions_in_conflict,
+    transactions_unknown, transactions_repeated, transactional_reads, intents_resolved,
 }
 
 impl Counts {
@@ -56,7 +58,13 @@ impl Counts {
             replicas_left,
             tombstones_purged,
             index_lag_ms: _,
+            transactions_committed,
+            transactions_aborted,
+            intents_resolved,
         } = core;
+        self.transactions_committed += transactions_committed;
+        self.transactions_aborted += transactions_aborted;
+        self.intents_resolved += intents_resolved;
         self.tombstones_purged += tombstones_purged;
         self.expired_items += expired_items;
         self.elections += elections;
@@ -74,6 +82,22 @@ impl Counts {
         self.replays += replays;
         self.member_changes += member_changes;
         self.replicas_left += replicas_left;
+    }
+
+    pub fn add_ledger(&mut self, tally: &ledger::Tally) {
+        let ledger::Tally {
+            committed: _,
+            cancelled,
+            conflicts,
+            unknown,
+            repeated,
+            reads,
+        } = tally;
+        self.transactions_cancelled += cancelled;
+        self.transactions_in_conflict += conflicts;
+        self.transactions_unknown += unknown;
+        self.transactions_repeated += repeated;
+        self.transactional_reads += reads;
     }
 
     pub fn add_tally(&mut self, tally: &Tally) {

@@ -35,10 +35,16 @@ pub const CHURN: &str = "churn";
 /// An item that clients fight for.
 #[derive(Clone, Debug)]
 pub struct Key {
-    name: String,
+    pub name: String,
     /// Row key without the table.
     tail: Bytes,
     pub partition: usize,
+}
+
+impl Key {
+    pub fn row(&self, table: u64) -> Bytes {
+        [&table.to_be_bytes()[..], &self.tail].concat().into()
+    }
 }
 
 /// How an operation goes to the cluster.
@@ -217,9 +223,7 @@ impl Workload {
     }
 
     pub fn row(&self, key: usize, table: u64) -> Bytes {
-        [&table.to_be_bytes()[..], &self.keys[key].tail]
-            .concat()
-            .into()
+        self.keys[key].row(table)
     }
 
     /// The operation as it goes to a gateway.
@@ -250,6 +254,7 @@ impl Workload {
                     table,
                     row,
                     consistency: consistency as i32,
+                    ..Default::default()
                 });
             }
             Op::Put { tag } => (put(tag), None, Returns::AllOld),
@@ -481,7 +486,7 @@ fn decode(bytes: Option<&[u8]>) -> Result<Item, String> {
 }
 
 /// Names whose tokens fall into each of the partitions.
-fn keys() -> Vec<Key> {
+pub fn keys() -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
     let mut n = 0;
     while keys.len() < PARTITIONS as usize * KEYS_PER_PARTITION {

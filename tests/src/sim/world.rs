@@ -7,11 +7,12 @@ use bytes::Bytes;
 use kv_core::api::Operation;
 use kv_core::ids::{GroupId, NodeId};
 use kv_core::meta::View;
+use kv_core::meta::wire::Change;
 use kv_core::partition::ReadResult;
 use kv_core::shard::{Input, Output, Request};
 use kv_core::store::{Batch, KeyRange, Keyspace, Reader as _, Store as _};
 use kv_core::ticket::Pass;
-use kv_core::{api, read, wire};
+use kv_core::{api, read, transactions, wire};
 use kv_model::encoding::record::Record;
 
 use super::checker::{self, Verdict};
@@ -20,6 +21,7 @@ use super::counts::Counts;
 use super::disk::Pending;
 use super::invariants::Invariants;
 use super::invariants::indexes::Indexes;
+use super::ledger::{LEDGER, Ledger};
 use super::network::Network;
 use super::node::{Node, Process, SHARDS};
 use super::random::Random;
@@ -94,6 +96,8 @@ pub(super) enum What {
     },
     Client(usize),
     Patience(u64),
+    Transactor(usize),
+    TransactorPatience(u64),
     Fault(Fault),
     Tables,
     Nodes,
@@ -104,7 +108,7 @@ pub struct World {
     seed: u64,
     pub(super) random: Random,
     pub(super) at_us: u64,
-    sequence: u64,
+    pub(super) sequence: u64,
     heap: BinaryHeap<Reverse<(u64, u64, usize)>>,
     /// Payloads of the heap.
     pending: BTreeMap<usize, What>,
@@ -114,6 +118,7 @@ pub struct World {
     parked: BTreeMap<u64, Vec<Event>>,
     pub(super) network: Network,
     workload: Workload,
+    pub(super) ledger: Ledger,
     invariants: Invariants,
     pub(super) plan: Plan,
     pub(super) trace: Trace,
@@ -142,6 +147,7 @@ impl World {
             })
             .collect();
         let workload = Workload::new(plan.nodes, random.fork());
+        let ledger = Ledger::new(random.fork());
         let mut world = World {
             seed,
             random,
@@ -154,6 +160,7 @@ impl World {
             parked: BTreeMap::new(),
             network: Network::default(),
             workload,
+            ledger,
             invariants: Invariants::default(),
             plan,
             trace: Trace::new(with_text),
@@ -176,6 +183,7 @@ impl World {
             let at = self.random.below(100 * MILLISECOND);
             self.push(at, What::Client(client));
         }
+        self.begin_ledger();
         self.push(50 * MILLISECOND, What::Tables);
         self.push(3_000 * MILLISECOND, What::Nodes);
         self.push(700 * MILLISECOND, What::Sample);
@@ -231,6 +239,7 @@ impl World {
             self.counts.torn_tails += kv_core::store::memory::MemoryLog::torn_tails(&node.disk.log);
         }
         self.counts.add_tally(&self.workload.tally);
+        self.counts.add_ledger(&self.ledger.tally);
         self.counts.frames_lost += self.network.lost;
         self.counts.frames_duplicated += self.network.duplicated;
         if let Some(why) = &self.failure {
@@ -297,6 +306,8 @@ impl World {
                     self.think(client);
                 }
             }
+            What::Transactor(client) => self.begin_transaction(client),
+            What::TransactorPatience(token) => self.abandon_transaction(token),
             What::Fault(fault) => self.strike(fault),
             What::Tables => self.tend_tables(),
             What::Nodes => self.tend_nodes(),
@@ -477,6 +488,7 @@ impl World {
                 self.think(client);
             }
         }
+        self.abandon_transactions(id);
     }
 
     pub(super) fn wake(&mut self, node: u64, shard: u32, after_us: u64) {
@@ -635,6 +647,7 @@ impl World {
                 token: _,
                 result: _,
             } => {}
+            Output::Transacted { token, result } => self.transacted(token, result),
             Output::Flush(number) => {
                 let after = 100 + {
                     let most = self.node(id).disk.speed.flush_us;
@@ -772,7 +785,9 @@ impl World {
                 Ok(rows) => ReadResult::Answer(api::Answer::Rows(rows)),
                 Err(error) => ReadResult::Failed(error.to_string()),
             },
-            Operation::Write(_) => ReadResult::Failed("a write is not read".to_owned()),
+            Operation::Write(_) | Operation::Prepare(_) | Operation::Finish(_) => {
+                ReadResult::Failed("a write is not read".to_owned())
+            }
         }
     }
 
@@ -1005,6 +1020,9 @@ impl World {
     }
 
     fn reply(&mut self, node: u64, token: u64, result: Result<api::Answer, api::Error>) {
+        if Ledger::is_token(token) {
+            return self.ledger_reply(token, result);
+        }
         let Some(open) = self.workload.open.get(&token).cloned() else {
             return;
         };
@@ -1061,9 +1079,17 @@ impl World {
         }
         let view = self.node(node).view.clone();
         let named = |name| view.state.table_named(super::workload::ACCOUNT, name);
+        let records = view
+            .state
+            .table_named(transactions::ACCOUNT, transactions::TABLE);
         self.next_uuid += 1;
+        let uuid = format!("{:032x}", self.next_uuid);
         let change = match (named(TABLE), named(CHURN)) {
             (None, _) => bootstrap::create_table(TABLE, self.next_uuid, PARTITIONS),
+            _ if records.is_none() => Change::CreateTable(transactions::create_table(uuid, 1)),
+            _ if named(LEDGER).is_none() => {
+                bootstrap::create_table(LEDGER, self.next_uuid, PARTITIONS)
+            }
             (Some(_), None) => {
                 self.counts.tables_created += 1;
                 bootstrap::create_table(CHURN, self.next_uuid, 1)
@@ -1072,7 +1098,7 @@ impl World {
             (Some(_), Some(_)) if self.random.chance(600) => return,
             (Some(_), Some(_)) => {
                 self.counts.tables_deleted += 1;
-                kv_core::meta::wire::Change::DeleteTable(bootstrap::table_name(CHURN))
+                Change::DeleteTable(bootstrap::table_name(CHURN))
             }
         };
         let deadline_us =
@@ -1128,16 +1154,21 @@ impl World {
         let Some(view) = views.max_by_key(|view| view.revision()) else {
             return Ok(());
         };
-        let Some(table) = view.state.table_named(super::workload::ACCOUNT, TABLE) else {
-            return Ok(());
-        };
-        let mut indexes = Indexes::default();
-        for node in &self.nodes {
-            for cell in &node.cells {
-                indexes.add(&cell.shard, &node.disk.store, table)?;
+        for name in [TABLE, LEDGER] {
+            let Some(table) = view.state.table_named(super::workload::ACCOUNT, name) else {
+                continue;
+            };
+            let mut indexes = Indexes::default();
+            for node in &self.nodes {
+                for cell in &node.cells {
+                    indexes.add(&cell.shard, &node.disk.store, table)?;
+                }
             }
+            indexes
+                .check()
+                .map_err(|why| format!("table {name}: {why}"))?;
         }
-        indexes.check()
+        Ok(())
     }
 
     fn finish(&mut self) {
@@ -1161,6 +1192,9 @@ impl World {
                     return self.fail(format!("node {}: {why}", node.id));
                 }
             }
+        }
+        if let Err(why) = self.check_ledger() {
+            return self.fail(why);
         }
         if let Err(why) = self.indexes_match() {
             return self.fail(why);

@@ -482,7 +482,7 @@ impl Edit<'_> {
             consumers: new.consumers.clone(),
             indexes,
             streams,
-            expiry: None,
+            expiry: new.expiry.clone(),
             extras: new.extras.as_ref().map(|change| {
                 let mut extras = Extras::default();
                 extras.apply(change);

@@ -116,6 +116,8 @@ pub struct CreateTable {
     pub stream: Option<Stream>,
     #[prost(message, optional, tag = "40")]
     pub extras: Option<ExtrasChange>,
+    #[prost(message, optional, tag = "41")]
+    pub expiry: Option<Expiry>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

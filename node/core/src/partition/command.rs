@@ -33,6 +33,12 @@ pub enum Do {
     /// Progress of the readers of the change log.
     #[prost(message, tag = "31")]
     Feeds(super::feeds::FeedsChange),
+    /// A transaction prepares a row.
+    #[prost(message, tag = "50")]
+    Prepare(super::intents::PrepareRow),
+    /// A transaction ends at a row.
+    #[prost(message, tag = "51")]
+    Finish(crate::api::Finish),
 }
 
 /// A row's new record, or its end.
@@ -102,7 +108,7 @@ pub struct Command {
     /// Hybrid time past which it must not be applied, and until which its id is remembered; 0: none.
     #[prost(uint64, tag = "5")]
     pub deadline: u64,
-    #[prost(oneof = "Do", tags = "10, 11, 12, 13, 30, 31")]
+    #[prost(oneof = "Do", tags = "10, 11, 12, 13, 30, 31, 50, 51")]
     pub what: Option<Do>,
 }
 
@@ -225,6 +231,11 @@ pub fn replica_key(group: GroupId, replica: ReplicaId) -> Bytes {
     out.freeze()
 }
 
+/// Key of what a transaction has prepared for a row: in the order of rows, so that a range of rows has a range of these.
+pub fn intent_key(row: &[u8]) -> Bytes {
+    [b"i", row].concat().into()
+}
+
 /// Key of the request that the entry `index` applied.
 pub fn request_key(group: GroupId, index: u64) -> Bytes {
     let mut out = BytesMut::with_capacity(17);
@@ -281,6 +292,11 @@ pub fn content(state: &ReplicaState) -> Vec<KeyRange> {
             keyspace: Keyspace::State,
             start: first,
             end: last,
+        },
+        KeyRange {
+            keyspace: Keyspace::State,
+            start: intent_key(&state.start),
+            end: intent_key(&state.end),
         },
     ]
 }

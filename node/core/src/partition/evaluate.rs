@@ -113,6 +113,12 @@ pub fn evaluate(old: Option<&[u8]>, write: &Write, parsed: &Parsed) -> Result<Mu
                 new_size: 0,
             })
         }
+        Some(Action::Check(_)) => Ok(Mutation {
+            new: old.map(Bytes::copy_from_slice),
+            attributes: None,
+            old_size,
+            new_size: old_size,
+        }),
         Some(Action::Update(_)) => {
             let update = parsed.update.as_ref();
             apply(old, old_item.as_ref(), old_size, write, update)

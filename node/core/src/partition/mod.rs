@@ -18,6 +18,7 @@ mod definition;
 mod entries;
 pub mod evaluate;
 pub mod feeds;
+pub mod intents;
 pub mod latch;
 pub mod requests;
 
@@ -35,11 +36,12 @@ use self::command::{
 };
 pub use self::definition::Definition;
 use self::entries::EntriesAtWork;
+use self::intents::{Ends, Intent, Intents, PrepareRow};
 use self::latch::{Acquired, Latches};
 use self::requests::RequestTable;
 use crate::api::{
-    Answer, Consistency, Error, Get, IndexUse, LogState, Operation, RequestClass, RowsRead, Write,
-    Written,
+    Action, Answer, Attempt, Consistency, Error, Get, Got, IndexUse, LogState, Operation,
+    RequestClass, RowsRead, Write, Written,
 };
 use crate::consensus::Group;
 use crate::ids::{GroupId, NodeId, ReplicaId};
@@ -73,6 +75,14 @@ pub enum Effect {
         operation: Operation,
     },
     Reply(ReplyTo, ForwardReply),
+    /// Find out what the record of a transaction's attempt says, for [`Partition::on_verdict`].
+    Ask {
+        row: Bytes,
+        number: u64,
+        attempt: Attempt,
+        /// The record shall abort the attempt unless it has decided.
+        abort: bool,
+    },
 }
 
 /// Collects effects; numbers reads.
@@ -188,6 +198,11 @@ pub struct Partition {
     confirming: BTreeMap<u64, Confirming>,
     confirmed: Vec<(u64, Vec<Guarded>)>,
     entries: EntriesAtWork,
+    pub intents: Intents,
+    ends: Ends,
+    /// Hybrid time of the last delete that was applied, or from which on this replica serves: an item that was not there at two moments
+    /// between which this stayed the same was not there in between.
+    last_delete: u64,
     /// The table, as the metadata of revision `defined_at` have it; none for the entries of a global index.
     definition: Option<Arc<Definition>>,
     defined_at: u64,
@@ -230,9 +245,18 @@ pub(crate) fn tombstone_of(stamp: Hybrid) -> Bytes {
 
 /// Whether a refusal follows from what was read, so that only who is still leader may give it.
 fn rests_on_read(reply: &ForwardReply) -> bool {
-    [Refusal::ConditionFailed, Refusal::Validation]
-        .iter()
-        .any(|&r| reply.refusal == Some(r as i32))
+    [
+        Refusal::ConditionFailed,
+        Refusal::Validation,
+        Refusal::Conflict,
+        Refusal::InProgress,
+    ]
+    .iter()
+    .any(|&r| reply.refusal == Some(r as i32))
+}
+
+fn write_action(forward: &Forward) -> Option<&Action> {
+    forward.operation.as_ref()?.write()?.action.as_ref()
 }
 
 fn refusal(forward: &Forward, refusal: Refusal, message: impl Into<String>) -> ForwardReply {
@@ -262,6 +286,9 @@ impl Partition {
             confirming: BTreeMap::new(),
             confirmed: Vec::new(),
             entries: EntriesAtWork::default(),
+            intents: Intents::default(),
+            ends: Ends::default(),
+            last_delete: 0,
             definition: None,
             defined_at: 0,
             not_applied: 0,
@@ -281,6 +308,7 @@ impl Partition {
             + self.reading.len()
             + self.unconfirmed.len()
             + self.entries.len()
+            + self.ends.len()
     }
 
     /// Learns what the metadata of a revision say of its table.
@@ -318,7 +346,12 @@ impl Partition {
             Some(Operation::Get(get)) => get.consistency() == Consistency::Strong,
             Some(Operation::Page(page)) => page.consistency() == Consistency::Strong,
             Some(Operation::Rows(rows)) => rows.consistency() == Consistency::Strong,
-            Some(Operation::Write(_) | Operation::Entries(_)) => true,
+            Some(
+                Operation::Write(_)
+                | Operation::Entries(_)
+                | Operation::Prepare(_)
+                | Operation::Finish(_),
+            ) => true,
             None => {
                 return fx.reply(
                     to,
@@ -358,7 +391,10 @@ impl Partition {
             return;
         }
         match forward.operation {
-            Some(Operation::Write(_)) => self.on_write(forward, to, mood, now, fx),
+            Some(Operation::Write(_) | Operation::Prepare(_)) => {
+                self.on_write(forward, to, mood, now, fx)
+            }
+            Some(Operation::Finish(_)) => self.on_finish(group, forward, to, now, fx),
             Some(Operation::Entries(_)) => self.on_entries(forward, to, now, fx),
             _ if group.lease_until() > now.mono_us => self.read(forward, to, true, fx),
             _ => self.unconfirmed.push(Guarded::Read(forward, to)),
@@ -368,6 +404,8 @@ impl Partition {
     fn holds(&self, forward: &Forward) -> bool {
         let range = match &forward.operation {
             Some(Operation::Write(write)) => self.state.holds(&write.row),
+            Some(Operation::Prepare(prepare)) => self.state.holds(&prepare.write.row),
+            Some(Operation::Finish(finish)) => self.state.holds(&finish.row),
             Some(Operation::Get(get)) => self.state.holds(&get.row),
             Some(Operation::Page(page)) => self.state.holds_range(&page.start, &page.end),
             Some(Operation::Entries(entries)) => {
@@ -401,6 +439,12 @@ impl Partition {
     }
 
     fn read(&mut self, forward: Forward, to: ReplyTo, leased: bool, fx: &mut Effects) {
+        if let Some((forward, to)) = self.hold_read(forward, to, leased, fx) {
+            self.read_as_it_is(forward, to, leased, fx);
+        }
+    }
+
+    fn read_as_it_is(&mut self, forward: Forward, to: ReplyTo, leased: bool, fx: &mut Effects) {
         let Some(operation) = forward.operation.clone() else {
             return;
         };
@@ -469,7 +513,12 @@ impl Partition {
                 ),
             );
         }
-        let Some(Operation::Write(write)) = &forward.operation else {
+        let prepares = matches!(forward.operation, Some(Operation::Prepare(_)));
+        if prepares && self.intents.is_full() {
+            let words = "too many transactions are under way in this partition";
+            return fx.reply(to, refusal(&forward, Refusal::Throttled, words));
+        }
+        let Some(write) = forward.operation.as_ref().and_then(Operation::write) else {
             return;
         };
         let row = write.row.clone();
@@ -510,17 +559,30 @@ impl Partition {
 
     /// The write holds its row's latch: read what it is evaluated against.
     fn start(&mut self, id: RequestId, fx: &mut Effects) {
+        let writing = self.writes.get(&id);
+        let write = writing.and_then(|writing| writing.forward.operation.as_ref()?.write());
+        let Some(row) = write.map(|write| write.row.clone()) else {
+            return;
+        };
+        if self.hold_write(id, &row, fx) {
+            return;
+        }
         let Some(writing) = self.writes.get_mut(&id) else {
             return;
         };
         writing.stage = Stage::Evaluating;
-        let Some(Operation::Write(write)) = &writing.forward.operation else {
+        let Some(write) = writing
+            .forward
+            .operation
+            .as_ref()
+            .and_then(Operation::write)
+        else {
             return;
         };
         let read = fx.read(Operation::Get(Get {
             table: write.table,
-            row: write.row.clone(),
-            consistency: 0,
+            row,
+            ..Default::default()
         }));
         self.reading.insert(
             read,
@@ -607,6 +669,20 @@ impl Partition {
                 });
                 self.answer(forward, Answer::Rows(RowsRead { log, ..rows }))
             }
+            // An item that is not there has no version of its own.
+            ReadResult::Answer(Answer::Got(Got {
+                item: None,
+                version: 0,
+            })) if matches!(&forward.operation, Some(Operation::Get(get)) if get.transactional) => {
+                let version = self.last_delete;
+                self.answer(
+                    forward,
+                    Answer::Got(Got {
+                        item: None,
+                        version,
+                    }),
+                )
+            }
             ReadResult::Answer(answer) => self.answer(forward, answer),
             ReadResult::Invalid(message) => refusal(forward, Refusal::Validation, message),
             ReadResult::Failed(message) => refusal(forward, Refusal::Storage, message),
@@ -639,8 +715,8 @@ impl Partition {
         let Some(writing) = self.writes.get(&id) else {
             return;
         };
-        let (forward, to) = (&writing.forward, writing.to);
-        let Some(Operation::Write(write)) = &forward.operation else {
+        let forward = &writing.forward;
+        let Some(write) = forward.operation.as_ref().and_then(Operation::write) else {
             return;
         };
         let decided = match result {
@@ -657,19 +733,33 @@ impl Partition {
         let row = write.row.clone();
         match decided {
             Ok((command, reply)) => self.propose(group, id, row, command, reply, fx),
-            Err(reply) if !rests_on_read(&reply) => self.finish(id, &row, reply, fx),
-            Err(reply) if forward.attempt > 0 => {
-                let command = self.refuse_for_good(forward, &reply, group.term(), now);
-                self.propose(group, id, row, command, reply, fx);
-            }
-            Err(reply) => {
-                if group.lease_until() > now.mono_us {
-                    self.finish(id, &row, reply, fx);
-                } else {
-                    self.unconfirmed.push(Guarded::Reply(reply, to));
-                    self.release(id, &row, fx);
-                }
-            }
+            Err(reply) => self.refuse_write(group, id, row, reply, now, fx),
+        }
+    }
+
+    /// Refuses a write that holds its row's latch.
+    fn refuse_write(
+        &mut self,
+        group: &mut Group,
+        id: RequestId,
+        row: Bytes,
+        reply: ForwardReply,
+        now: Now,
+        fx: &mut Effects,
+    ) {
+        let Some(writing) = self.writes.get(&id) else {
+            return;
+        };
+        if !rests_on_read(&reply) {
+            self.finish(id, &row, reply, fx);
+        } else if writing.forward.attempt > 0 {
+            let command = self.refuse_for_good(&writing.forward, &reply, group.term(), now);
+            self.propose(group, id, row, command, reply, fx);
+        } else if group.lease_until() > now.mono_us {
+            self.finish(id, &row, reply, fx);
+        } else {
+            self.unconfirmed.push(Guarded::Reply(reply, writing.to));
+            self.release(id, &row, fx);
         }
     }
 
@@ -811,7 +901,14 @@ impl Partition {
             version: stamp.0,
             indexes,
         };
-        let keep_old = self.is_logged() || self.definition.as_ref().is_some_and(|d| d.is_read());
+        let attempt = match &forward.operation {
+            Some(Operation::Prepare(prepare)) => Some(&prepare.attempt),
+            _ => None,
+        };
+        // Between a transaction's preparation and its end a reader of the change log may come.
+        let keep_old = self.is_logged()
+            || attempt.is_some()
+            || self.definition.as_ref().is_some_and(|d| d.is_read());
         let expires = forward
             .caller
             .as_ref()
@@ -829,13 +926,33 @@ impl Partition {
             entries,
             cause: u32::from(expires),
         };
+        let what = match attempt {
+            None => Do::Write(what),
+            Some(attempt) => {
+                let (row, outcome) = (what.row.clone(), what.outcome.clone());
+                let write = RowWrite {
+                    outcome: Bytes::new(),
+                    ..what
+                };
+                let checks = matches!(write_action(forward), Some(Action::Check(_)));
+                Do::Prepare(PrepareRow {
+                    row,
+                    outcome,
+                    intent: Intent {
+                        attempt: attempt.clone(),
+                        write: (!checks).then_some(write),
+                        id: Some(forward.id),
+                    },
+                })
+            }
+        };
         let command = Command {
             term,
             range_version: self.state.range_version,
             stamp: stamp.0,
             id: Some(forward.id),
             deadline: forward.deadline,
-            what: Some(Do::Write(what)),
+            what: Some(what),
         };
         Ok((command, self.answer(forward, Answer::Written(written))))
     }
@@ -972,6 +1089,7 @@ impl Partition {
         self.proposed.clear();
         self.latches.clear();
         self.drop_entries(leader, fx);
+        self.drop_ends(leader, fx);
         for (forward, to) in std::mem::take(&mut self.waiting) {
             fx.reply(to, lost(&forward, Refusal::NotLeader));
         }
@@ -1031,6 +1149,9 @@ impl Partition {
         );
         group.applied(last.index, last.term);
         if group.is_leader() && last.term == group.term() {
+            if !self.serving {
+                self.last_delete = self.last_delete.max(self.state.stamp);
+            }
             self.serving = true;
         }
         self.serve_confirmed(fx);
@@ -1052,6 +1173,9 @@ impl Partition {
             Some(command) if matches!(command.what, Some(Do::Feeds(_))) => {
                 return self.apply_feeds(command, entry, fx);
             }
+            Some(command) if matches!(command.what, Some(Do::Finish(_))) => {
+                return self.apply_finish(command, entry, fx);
+            }
             Some(command) => self.apply_command(command, entry, fx),
             None => Applied::Nothing,
         };
@@ -1070,10 +1194,9 @@ impl Partition {
             Applied::Before(outcome) => self.remembered(&writing.forward, outcome),
             Applied::Nothing => refusal(&writing.forward, Refusal::NotApplied, ""),
         };
-        let row = match &writing.forward.operation {
-            Some(Operation::Write(write)) => write.row.clone(),
-            _ => Bytes::new(),
-        };
+        let operation = writing.forward.operation.as_ref();
+        let row = operation.and_then(Operation::write);
+        let row = row.map(|write| write.row.clone()).unwrap_or_default();
         self.finish(id, &row, reply, fx);
     }
 
@@ -1099,6 +1222,11 @@ impl Partition {
                 (Some(write.clone()), write.outcome)
             }
             Some(Do::Refuse(outcome)) => (None, outcome),
+            Some(Do::Prepare(prepared)) if self.state.holds(&prepared.row) => {
+                let outcome = prepared.outcome.clone();
+                self.apply_prepare(prepared, &mut fx.batch);
+                (None, outcome)
+            }
             _ => {
                 self.not_applied += 1;
                 return Applied::Nothing;
@@ -1153,7 +1281,10 @@ impl Partition {
         }
         match write.record {
             Some(record) => fx.batch.put(Keyspace::Data, write.row, record),
-            None => fx.batch.delete(Keyspace::Data, write.row),
+            None => {
+                self.last_delete = self.last_delete.max(stamp);
+                fx.batch.delete(Keyspace::Data, write.row);
+            }
         }
         for RowChange { row, record } in write.entries {
             match record {
@@ -1164,10 +1295,11 @@ impl Partition {
     }
 
     /// Takes the place of what was there, after a snapshot was installed.
-    pub fn restored(&mut self, state: ReplicaState, requests: RequestTable) {
+    pub fn restored(&mut self, state: ReplicaState, requests: RequestTable, intents: Intents) {
         self.generation += 1;
         self.state = state;
         self.requests = requests;
+        self.intents = intents;
         self.serving = false;
     }
 

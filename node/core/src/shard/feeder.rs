@@ -477,7 +477,7 @@ impl Shard {
             let mut acts = Vec::new();
             let view = self.view.clone();
             self.gateway
-                .start(id, request, shard, &view, now, &mut acts);
+                .start(id, request, None, shard, &view, now, &mut acts);
             self.perform(acts);
         }
     }

@@ -68,10 +68,12 @@ impl Gateway {
         self.pending.len()
     }
 
+    /// Takes a request; nothing of it is applied past its deadline, nor past the hybrid time `until`.
     pub fn start(
         &mut self,
         id: RequestId,
         request: Request,
+        until: Option<Hybrid>,
         reply_shard: u32,
         view: &View,
         now: Now,
@@ -92,9 +94,10 @@ impl Gateway {
             });
         }
         let left_ms = deadline_us.saturating_sub(now.mono_us) / 1000;
+        let deadline = Hybrid::from_wall(now.wall_ms + left_ms);
         let forward = Forward {
             id,
-            deadline: Hybrid::from_wall(now.wall_ms + left_ms).0,
+            deadline: until.map_or(deadline, |until| until.min(deadline)).0,
             caller: Some(caller),
             reply_shard,
             operation: Some(operation),
@@ -128,6 +131,8 @@ impl Gateway {
         }
         let (row, table, back) = match &pending.forward.operation {
             Some(Operation::Write(w)) => (&w.row, w.table, false),
+            Some(Operation::Prepare(p)) => (&p.write.row, p.write.table, false),
+            Some(Operation::Finish(f)) => (&f.row, f.table, false),
             Some(Operation::Get(g)) => (&g.row, g.table, false),
             Some(Operation::Page(p)) if p.reverse => (&p.end, p.table, true),
             Some(Operation::Page(p)) => (&p.start, p.table, false),
@@ -232,7 +237,12 @@ impl Gateway {
         let is_final = reply.attempt > 0
             && matches!(
                 refusal,
-                Some(Refusal::ConditionFailed | Refusal::Validation)
+                Some(
+                    Refusal::ConditionFailed
+                        | Refusal::Validation
+                        | Refusal::Conflict
+                        | Refusal::InProgress
+                )
             );
         if is_late && !is_final {
             return;
@@ -242,6 +252,10 @@ impl Gateway {
                 self.end(id, Err(Error::ConditionFailed { item: reply.item }), acts)
             }
             Some(Refusal::Validation) => self.end(id, Err(Error::Validation(reply.message)), acts),
+            Some(why @ (Refusal::Conflict | Refusal::InProgress)) => {
+                let same_token = why == Refusal::InProgress;
+                self.end(id, Err(Error::Conflict { same_token }), acts)
+            }
             Some(Refusal::Throttled) if !pending.uncertain => {
                 self.end(id, Err(Error::Throttled(reply.message)), acts)
             }
@@ -286,8 +300,8 @@ impl Gateway {
             if let Some(pending) = self.pending.get_mut(&id) {
                 if pending.asked.take().is_some() {
                     // It was sent and not answered: it may have been proposed, and its leader may be gone.
-                    pending.uncertain |=
-                        matches!(pending.forward.operation, Some(Operation::Write(_)));
+                    let operation = pending.forward.operation.as_ref();
+                    pending.uncertain |= operation.is_some_and(Operation::changes);
                     if let Some(ticket) = view.ticket(GroupId(pending.forward.group)) {
                         ticket.set_leader(None);
                     }
@@ -306,7 +320,8 @@ impl Gateway {
         let Some(pending) = self.pending.get(&id) else {
             return;
         };
-        let write = matches!(pending.forward.operation, Some(Operation::Write(_)));
+        let operation = pending.forward.operation.as_ref();
+        let write = operation.is_some_and(Operation::changes);
         let error = if write && (pending.uncertain || pending.asked.is_some()) {
             Error::OutcomeUnknown("the deadline passed while the write was under way".into())
         } else {

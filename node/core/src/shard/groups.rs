@@ -16,6 +16,7 @@ use crate::mutants::{Mutant, active};
 use crate::partition::command::{
     Command, Do, Place, Remembered, ReplicaState, content, replica_key,
 };
+use crate::partition::intents::{Intent, Intents};
 use crate::partition::requests::RequestTable;
 use crate::partition::{Effects, Partition};
 use crate::store::{Batch, Keyspace, LogWrite};
@@ -44,6 +45,8 @@ pub(super) struct Replica {
     pub(super) installing: Option<LogWrite>,
     was_leader: bool,
     had_lease: bool,
+    /// The step in which it began to serve, or in which it last applied something while there were intents.
+    guarded_at: Option<u64>,
 }
 
 impl Replica {
@@ -55,6 +58,7 @@ impl Replica {
             installing: None,
             was_leader: false,
             had_lease: false,
+            guarded_at: None,
         }
     }
 
@@ -158,6 +162,7 @@ impl Shard {
         if replica.group.has_work()
             || replica.partition().is_some_and(|p| p.load() > 0)
             || replica.lease_ran_out(self.now)
+            || replica.guarded_at.is_some()
         {
             self.dirty.insert(id);
         }
@@ -556,13 +561,25 @@ impl Shard {
         let mut sends = Vec::new();
         let mut changed = false;
         let mut began = false;
-        let Some(Replica { group, machine, .. }) = self.replicas.get_mut(&id) else {
+        let steps = self.steps;
+        let Some(Replica {
+            group,
+            machine,
+            guarded_at,
+            ..
+        }) = self.replicas.get_mut(&id)
+        else {
             return;
         };
         match machine {
             Machine::Partition(partition) => {
                 let served = partition.is_serving();
+                let had_intents = partition.has_intents();
                 partition.apply(group, committed, &mut fx);
+                // What was applied is in the engine only once the outputs of this step are executed, and a ticket is at once.
+                if had_intents || partition.has_intents() || partition.is_serving() != served {
+                    *guarded_at = Some(steps);
+                }
                 // Duplicates that were answered without the log since the last time are among them.
                 self.counts.not_applied += std::mem::take(&mut partition.not_applied);
                 self.counts.duplicate_requests += std::mem::take(&mut partition.duplicates);
@@ -651,12 +668,17 @@ impl Shard {
         } else {
             0
         };
+        let guarded = partition.has_intents() || replica.guarded_at == Some(self.steps);
+        ticket.set_guarded(guarded);
         ticket.set_lease(until);
         ticket.set_heard(if replica.group.is_initialised() {
             replica.group.heard_at(self.now)
         } else {
             0
         });
+        if !guarded {
+            replica.guarded_at = None;
+        }
         let held = until > self.now.mono_us;
         if replica.had_lease && !held {
             self.counts.expired_leases += 1;
@@ -839,7 +861,10 @@ impl Shard {
         replica.group.set_members(places);
         replica.group.applied_by_snapshot(at.0, at.1);
         match &mut replica.machine {
-            Machine::Partition(partition) => partition.restored(state, requests_of(&received.kept)),
+            Machine::Partition(partition) => {
+                let kept = &received.kept;
+                partition.restored(state, requests_of(kept), intents_of(kept));
+            }
             Machine::Metadata(metadata) => metadata.restored(state, metadata_of(&received.kept)),
         }
         if let Some(ticket) = self.view.ticket(id) {
@@ -901,6 +926,20 @@ pub(super) fn requests_of(pairs: &[(Keyspace, bytes::Bytes, bytes::Bytes)]) -> R
         }
     }
     table
+}
+
+/// The intents among a group's state rows.
+pub(super) fn intents_of(pairs: &[(Keyspace, bytes::Bytes, bytes::Bytes)]) -> Intents {
+    let mut intents = Intents::default();
+    for (keyspace, key, value) in pairs {
+        if *keyspace == Keyspace::State
+            && key.first() == Some(&b'i')
+            && let Ok(intent) = Intent::decode(value.clone())
+        {
+            intents.load(key.slice(1..), intent);
+        }
+    }
+    intents
 }
 
 /// The metadata among a snapshot's rows.

@@ -26,6 +26,59 @@ pub struct Request {
     pub deadline_us: u64,
 }
 
+/// Writes that happen together or not at all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transact {
+    /// Comes back with the outcome.
+    pub token: u64,
+    pub caller: api::Caller,
+    /// Under which the client may ask again without a second effect; none: it never does.
+    pub client_token: Option<String>,
+    /// Of everything that was asked for: another request under the same token is a mistake.
+    pub digest: Bytes,
+    /// Of different items.
+    pub writes: Vec<api::Write>,
+    /// Monotonic µs.
+    pub deadline_us: u64,
+}
+
+/// Reads of items as they were at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransactRead {
+    pub token: u64,
+    pub caller: api::Caller,
+    pub gets: Vec<api::Get>,
+    /// Monotonic µs.
+    pub deadline_us: u64,
+}
+
+/// What a transaction is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Transacted {
+    /// In the order of the writes.
+    Written(Vec<api::Written>),
+    /// It was done before, under the same token.
+    Before,
+    /// In the order of the reads.
+    Read(Vec<api::Got>),
+}
+
+/// Why a transaction was not done.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TransactError {
+    /// Nothing was written; why, by item.
+    #[error("the transaction was cancelled")]
+    Cancelled(Vec<Option<api::Error>>),
+    /// The token was used for another request.
+    #[error("the token was used with other parameters")]
+    Mismatch,
+    /// The same request is under way.
+    #[error("a transaction under the same token is under way")]
+    InProgress,
+    #[error(transparent)]
+    Failed(#[from] api::Error),
+}
+
 /// Why a change of the metadata had no outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetaError {
@@ -44,6 +97,8 @@ pub enum Input {
     /// A frame from another node, or from another shard of this one.
     Frame(NodeId, Bytes),
     Request(Request),
+    Transact(Transact),
+    TransactRead(TransactRead),
     /// A change of the metadata; to the first shard only.
     Meta {
         token: u64,
@@ -136,6 +191,10 @@ pub enum Output {
     MetaReply {
         token: u64,
         result: Result<Outcome, MetaError>,
+    },
+    Transacted {
+        token: u64,
+        result: Result<Transacted, TransactError>,
     },
     Flush(u64),
     /// Keep the engine as it is now for a transfer of these ranges.

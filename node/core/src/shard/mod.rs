@@ -16,6 +16,7 @@ mod metadata;
 mod recover;
 mod replay;
 mod snapshots;
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use self::metadata::Sends;
 pub use self::recover::Error as RecoverError;
 use self::replay::Replays;
 use self::snapshots::{Receivers, Senders, Sent};
+use self::transactions::Coordinator;
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::View;
 use crate::meta::wire::{MetaReply, MetaRequest};
@@ -102,6 +104,11 @@ pub struct Counts {
     pub expired_items: u64,
     /// Age of the oldest change that a global index may lack, as of the last tick, ms.
     pub index_lag_ms: u64,
+    /// Transactions that were committed, and those that were aborted, by coordinators here.
+    pub transactions_committed: u64,
+    pub transactions_aborted: u64,
+    /// Intents of attempts whose coordinator is late or gone that were ended.
+    pub intents_resolved: u64,
     /// Changes of members that were proposed, and replicas that were left behind by one.
     pub member_changes: u64,
     pub replicas_left: u64,
@@ -123,6 +130,7 @@ pub struct Shard {
     now: Now,
     last_tick: u64,
     ticks: u64,
+    steps: u64,
     replicas: BTreeMap<GroupId, Replica>,
     /// Logs found at the start whose group is not known yet.
     orphans: BTreeMap<ReplicaId, RecoveredLog>,
@@ -165,6 +173,7 @@ pub struct Shard {
     clocks: BTreeMap<NodeId, i64>,
     handing_over: bool,
     feeder: Feeder,
+    coordinator: Coordinator,
     pub counts: Counts,
 
     // of the running step
@@ -181,6 +190,7 @@ impl Shard {
     /// Processes what has happened by `now`.
     pub fn step(&mut self, inputs: impl IntoIterator<Item = Input>, now: Now) -> Vec<Output> {
         self.now = now;
+        self.steps += 1;
         for input in inputs {
             self.on_input(input);
         }
@@ -280,7 +290,11 @@ impl Shard {
             .filter_map(Replica::partition)
             .map(|p| p.load())
             .sum();
-        (log, remembered, load + self.gateway.len())
+        (
+            log,
+            remembered,
+            load + self.gateway.len() + self.coordinator.len(),
+        )
     }
 
     /// Hands one group's leadership to another replica (tests and balance).
@@ -309,6 +323,7 @@ impl Shard {
                 self.gateway.start(
                     id,
                     request,
+                    None,
                     self.config.shard,
                     &self.view,
                     self.now,
@@ -316,6 +331,8 @@ impl Shard {
                 );
                 self.perform(acts);
             }
+            Input::Transact(transact) => self.on_transact(transact),
+            Input::TransactRead(read) => self.on_transact_read(read),
             Input::Meta {
                 token,
                 change,
@@ -373,6 +390,7 @@ impl Shard {
         }
         self.tick_meta();
         self.tick_feeds();
+        self.tick_transactions();
         self.drive_members();
         let replicas = &self.replicas;
         let leads = |group: GroupId| replicas.get(&group).is_some_and(|r| r.group.is_leader());
@@ -486,6 +504,9 @@ impl Shard {
                 Act::Reply { token, result } if Feeder::is_token(token) => {
                     self.on_feed_reply(token, result);
                 }
+                Act::Reply { token, result } if Coordinator::is_token(token) => {
+                    self.on_transaction_reply(token, result);
+                }
                 Act::Reply { token, result } => self.out.push(Output::Reply { token, result }),
             }
         }
@@ -592,6 +613,12 @@ impl Shard {
                     }
                     self.send_reply(to, reply);
                 }
+                Effect::Ask {
+                    row,
+                    number,
+                    attempt,
+                    abort,
+                } => self.ask_record(group, row, number, attempt, abort),
             }
         }
     }

@@ -11,9 +11,10 @@ use prost::Message;
 
 use super::feeder::Feeder;
 use super::gateway::Gateway;
-use super::groups::{Machine, metadata_of, requests_of};
+use super::groups::{Machine, intents_of, metadata_of, requests_of};
 use super::metadata::Metadata;
 use super::snapshots::{Receivers, Senders};
+use super::transactions::Coordinator;
 use super::{Config, Counts, Shard};
 use crate::consensus::GroupLog;
 use crate::ids::{GroupId, NodeId, ReplicaId};
@@ -41,6 +42,7 @@ impl Shard {
             now,
             last_tick: now.mono_us,
             ticks: 0,
+            steps: 0,
             replicas: BTreeMap::new(),
             orphans: BTreeMap::new(),
             buried: None,
@@ -70,6 +72,7 @@ impl Shard {
             clocks: BTreeMap::new(),
             handing_over: false,
             feeder: Feeder::default(),
+            coordinator: Coordinator::default(),
             counts: Counts::default(),
             dirty: Default::default(),
             local: Default::default(),
@@ -239,9 +242,10 @@ impl Shard {
                 .into_iter()
                 .filter(|r| r.keyspace == Keyspace::State)
                 .collect();
-            let requests = requests_of(&rows(store, &ranges)?);
+            let kept = rows(store, &ranges)?;
             let mut partition = Partition::new(state);
-            partition.requests = requests;
+            partition.requests = requests_of(&kept);
+            partition.intents = intents_of(&kept);
             Machine::Partition(Box::new(partition))
         };
         self.add_replica(id, replica, log, places, true, machine);

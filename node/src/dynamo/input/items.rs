@@ -86,22 +86,23 @@ const RETURN_VALUES: Member = Member::new(
         "UPDATED_NEW",
     ])],
 );
-const RETURN_ON_FAILURE: Member = Member::new(
+pub(super) const RETURN_ON_FAILURE: Member = Member::new(
     "ReturnValuesOnConditionCheckFailure",
     Shape::String,
     &[Rule::Enum(&["ALL_OLD", "NONE"])],
 );
-const KEY: Member = Member::new("Key", ATTRIBUTE_MAP, NOT_NULL);
+pub(super) const KEY: Member = Member::new("Key", ATTRIBUTE_MAP, NOT_NULL);
 const ATTRIBUTES_TO_GET: Member = Member::new(
     "AttributesToGet",
     Shape::List(&TEXT),
     &[Rule::MinLength(1), Rule::MaxLength(255)],
 );
-const CONDITION_EXPRESSION: Member = Member::free("ConditionExpression", Shape::String);
+pub(super) const CONDITION_EXPRESSION: Member = Member::free("ConditionExpression", Shape::String);
 const FILTER_EXPRESSION: Member = Member::free("FilterExpression", Shape::String);
-const PROJECTION_EXPRESSION: Member = Member::free("ProjectionExpression", Shape::String);
-const NAMES: Member = Member::free("ExpressionAttributeNames", NAME_MAP);
-const VALUES: Member = Member::free("ExpressionAttributeValues", ATTRIBUTE_MAP);
+pub(super) const PROJECTION_EXPRESSION: Member =
+    Member::free("ProjectionExpression", Shape::String);
+pub(super) const NAMES: Member = Member::free("ExpressionAttributeNames", NAME_MAP);
+pub(super) const VALUES: Member = Member::free("ExpressionAttributeValues", ATTRIBUTE_MAP);
 const CONSISTENT_READ: Member = Member::free("ConsistentRead", Shape::Boolean);
 const SELECT: Member = Member::new(
     "Select",

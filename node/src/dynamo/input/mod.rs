@@ -14,6 +14,7 @@ mod rest;
 mod statements;
 mod streams;
 mod tables;
+mod transactions;
 mod words;
 
 use super::error::Error;
@@ -29,6 +30,7 @@ pub use tables::{
     CREATE_TABLE, LIST_TABLES, NOTHING, RESOURCE_ARN, TABLE_NAME_ONLY, UPDATE_TABLE,
     UPDATE_TIME_TO_LIVE,
 };
+pub use transactions::{EXECUTE_TRANSACTION, TRANSACT_GET_ITEMS, TRANSACT_WRITE_ITEMS};
 
 /// The input of an operation that has a generated table.
 ///

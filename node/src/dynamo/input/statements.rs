@@ -2,12 +2,13 @@
 
 use super::{Member, RETURN_CONSUMED_CAPACITY, Rule, Shape, Structure, VALUE};
 
-const STATEMENT: Member = Member::new(
+pub(super) const STATEMENT: Member = Member::new(
     "Statement",
     Shape::String,
     &[Rule::NotNull, Rule::MinLength(1), Rule::MaxLength(8192)],
 );
-const PARAMETERS: Member = Member::new("Parameters", Shape::List(&VALUE), &[Rule::MinLength(1)]);
+pub(super) const PARAMETERS: Member =
+    Member::new("Parameters", Shape::List(&VALUE), &[Rule::MinLength(1)]);
 const CONSISTENT_READ: Member = Member::free("ConsistentRead", Shape::Boolean);
 const ON_FAILURE: Member = Member::new(
     "ReturnValuesOnConditionCheckFailure",

@@ -73,7 +73,11 @@ where
                 done += 1;
                 Outcome::Done(value)
             }
-            Err(error @ (api::Error::Throttled(_) | api::Error::Unavailable(_))) => {
+            Err(
+                error @ (api::Error::Throttled(_)
+                | api::Error::Unavailable(_)
+                | api::Error::Conflict { .. }),
+            ) => {
                 refused = Some(error);
                 Outcome::Unprocessed
             }

@@ -79,6 +79,7 @@ pub async fn run<D: Database>(
                 table: table.id.0,
                 row,
                 consistency: part.consistency.into(),
+                ..Default::default()
             };
             let (database, caller) = (Arc::clone(context.database), context.caller.clone());
             let deadline = context.deadline;

@@ -64,6 +64,7 @@ pub async fn run<D: Database>(
         table: table.id.0,
         row: keyed.row,
         consistency: consistency.into(),
+        ..Default::default()
     };
     let got = context
         .database

@@ -10,7 +10,6 @@ mod describe_table;
 mod environment;
 mod get_item;
 mod indexes;
-mod later;
 mod list_tables;
 mod pages;
 mod put_item;
@@ -22,6 +21,7 @@ mod streams;
 mod table_features;
 mod tags;
 mod target;
+mod transactions;
 mod ttl;
 mod update_item;
 mod update_table;
@@ -84,6 +84,9 @@ operations! {
     BatchWriteItem,
     ExecuteStatement,
     BatchExecuteStatement,
+    TransactWriteItems,
+    TransactGetItems,
+    ExecuteTransaction,
     CreateTable,
     DescribeTable,
     ListTables,
@@ -157,7 +160,7 @@ impl Operation {
     /// The operation that an `X-Amz-Target` names.
     ///
     /// # Errors
-    /// [`Error::UnknownOperation`]; [`Error::Validation`] for those of the service that come later.
+    /// [`Error::UnknownOperation`].
     pub fn of_target(target: &[u8]) -> Result<Self, Error> {
         let (name, of_streams) = match target.strip_prefix(STREAMS) {
             Some(name) => (name, true),
@@ -167,10 +170,7 @@ impl Operation {
             },
         };
         let found = Operation::of_name(name).filter(|found| found.is_of_streams() == of_streams);
-        if of_streams {
-            return found.ok_or(Error::UnknownOperation);
-        }
-        found.ok_or_else(|| later::refuse(name))
+        found.ok_or(Error::UnknownOperation)
     }
 
     /// Runs the operation; its answer goes to `out`.
@@ -194,6 +194,9 @@ impl Operation {
             Operation::BatchWriteItem => batch_write_item::run(context, body, out).await,
             Operation::ExecuteStatement => statements::execute(context, body, out).await,
             Operation::BatchExecuteStatement => statements::batch(context, body, out).await,
+            Operation::TransactWriteItems => transactions::write(context, body, out).await,
+            Operation::TransactGetItems => transactions::get(context, body, out).await,
+            Operation::ExecuteTransaction => transactions::execute(context, body, out).await,
             Operation::CreateTable => create_table::run(context, body, out).await,
             Operation::DescribeTable => describe_table::run(context, body, out).await,
             Operation::ListTables => list_tables::run(context, body, out).await,

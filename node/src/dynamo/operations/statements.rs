@@ -142,7 +142,7 @@ pub async fn execute<D: Database>(
     Ok(())
 }
 
-async fn keys<D: Database>(
+pub(super) async fn keys<D: Database>(
     context: &Context<'_, D>,
     table: &str,
     index: Option<&str>,

@@ -389,3 +389,41 @@ pub fn delete(
     }
     Ok(written(members, returning, &expressions))
 }
+
+/// The body of a `Delete` of a transaction: what is not there fails no condition.
+///
+/// # Errors
+/// [`Error::Validation`]: the condition does not fix the whole key.
+pub fn delete_if_there(
+    table: &str,
+    condition: &Condition,
+    keys: &Keys,
+    wish: &Wish<'_>,
+) -> Result<String, Error> {
+    let (key, rest) = primary_key(Some(condition), keys).ok_or_else(key_missing)?;
+    let mut expressions = ExpressionWriter::default();
+    let mut members = write_members(table, wish);
+    members.push(("Key", key));
+    if !rest.is_empty() {
+        let absent = tests_key("attribute_not_exists", keys, &mut expressions);
+        let all = Condition::And(rest.into_iter().cloned().collect());
+        let text = format!("{absent} OR ({})", expressions.condition(&all));
+        members.push(("ConditionExpression", json_string(&text)));
+    }
+    Ok(written(members, None, &expressions))
+}
+
+/// The body of a `ConditionCheck`: there is an item of this key, and it is as the condition says. `None` unless it fixes the whole key.
+pub fn check(table: &str, condition: &Condition, keys: &Keys, wish: &Wish<'_>) -> Option<String> {
+    let (key, rest) = primary_key(Some(condition), keys)?;
+    let mut expressions = ExpressionWriter::default();
+    let mut members = write_members(table, wish);
+    members.push(("Key", key));
+    let mut text = tests_key("attribute_exists", keys, &mut expressions);
+    if !rest.is_empty() {
+        let all = Condition::And(rest.into_iter().cloned().collect());
+        text = format!("{text} AND ({})", expressions.condition(&all));
+    }
+    members.push(("ConditionExpression", json_string(&text)));
+    Some(written(members, None, &expressions))
+}

@@ -14,6 +14,7 @@ use kv_core::api::{
 use kv_core::ids::TableId;
 use kv_core::partition::evaluate::{Parsed, evaluate};
 use kv_core::read;
+use kv_core::shard::io::{TransactError, Transacted};
 use kv_core::store::{self, KeyRange, Keyspace, Reader, Visitor};
 use kv_core::tables::{
     Billing, Expiry, Extras, Index, IndexChange, NewIndex, NewTable, Stream, Table, TableChange,
@@ -32,6 +33,8 @@ pub struct Memory {
     clock: AtomicU64,
     /// Every second write finds no room.
     pub throttles: AtomicBool,
+    /// Transactions done, by token.
+    tokens: Mutex<BTreeMap<String, Vec<Write>>>,
 }
 
 #[derive(Debug, Default)]
@@ -266,6 +269,55 @@ impl Database for Memory {
             .lock()
             .remove(&(caller.account.clone(), name.to_owned()));
         Ok(deleted)
+    }
+
+    async fn transact(
+        &self,
+        caller: &Caller,
+        token: Option<String>,
+        writes: Vec<Write>,
+        deadline: Instant,
+    ) -> Result<Transacted, TransactError> {
+        if let Some(token) = token {
+            let mut tokens = self.tokens.lock();
+            match tokens.get(&token) {
+                Some(before) if *before == writes => return Ok(Transacted::Before),
+                Some(_) => return Err(TransactError::Mismatch),
+                None => drop(tokens.insert(token, writes.clone())),
+            }
+        }
+        let failed = |write: &Write| {
+            let rows = self.rows.lock();
+            let old = rows.0.get(&write.row).cloned();
+            let old = old
+                .as_ref()
+                .map(|row| row.slice_ref(Record::parse(row).expect("a record").payload));
+            let parsed = Parsed::of(write)?;
+            evaluate(old.as_deref(), write, &parsed).map(drop)
+        };
+        let errors: Vec<Option<Error>> = writes.iter().map(|write| failed(write).err()).collect();
+        if errors.iter().any(Option::is_some) {
+            self.tokens.lock().clear();
+            return Err(TransactError::Cancelled(errors));
+        }
+        let mut written = Vec::new();
+        for write in writes {
+            written.push(self.write(caller, write, deadline).await?);
+        }
+        Ok(Transacted::Written(written))
+    }
+
+    async fn transact_read(
+        &self,
+        caller: &Caller,
+        gets: Vec<Get>,
+        deadline: Instant,
+    ) -> Result<Transacted, TransactError> {
+        let mut found = Vec::new();
+        for get in gets {
+            found.push(self.get(caller, get, deadline).await?);
+        }
+        Ok(Transacted::Read(found))
     }
 
     async fn write(&self, _: &Caller, write: Write, _: Instant) -> Result<Written, Error> {
