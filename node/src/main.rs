@@ -56,6 +56,9 @@ struct Dev {
     /// Keep data in memory; they go with the process.
     #[arg(long)]
     in_memory: bool,
+    /// One set of tables for all; else, without an access key, each key and region that signs has its own, as in DynamoDB Local.
+    #[arg(long)]
+    shared_db: bool,
     /// The access key that requests must be signed with; without one any signature passes.
     #[arg(long, requires = "secret_key")]
     access_key: Option<String>,
@@ -211,6 +214,7 @@ async fn start_dev(dev: Dev, otlp: Option<&str>) -> Result<Node, Failure> {
         keys,
         deadline: Duration::from_secs(dev.request_timeout),
         ttl_interval: Duration::from_secs(dev.ttl_interval.max(1)),
+        shared: dev.shared_db,
     })
     .await
 }

@@ -108,6 +108,8 @@ pub struct DevConfig {
     pub deadline: Duration,
     /// Pause between two looks for expired items; zero: the default.
     pub ttl_interval: Duration,
+    /// One set of tables for all. Else, without keys, each access key and region has its own.
+    pub shared: bool,
 }
 
 /// The disk of a node, open.
@@ -457,6 +459,7 @@ impl Node {
                 kv_listener,
                 metrics_listener,
                 keys_of(&config.keys),
+                !config.shared,
                 config.deadline,
             )
             .await
@@ -574,6 +577,7 @@ impl Node {
                 Some(kv_listener),
                 Some(metrics_listener),
                 keys_of(&config.auth.access_keys),
+                false,
                 deadline,
             )
             .await
@@ -667,6 +671,7 @@ impl Parts {
         kv: Option<TcpListener>,
         metrics_listener: Option<TcpListener>,
         keys: Vec<dynamo::AccessKey>,
+        apart: bool,
         deadline: Duration,
     ) -> Result<Node, Failure> {
         let Parts {
@@ -705,11 +710,13 @@ impl Parts {
         let kv_config = kv::Config {
             keys: keys.clone(),
             deadline,
+            apart: apart.then(|| dynamo::Config::default().region),
             ..kv::Config::default()
         };
         let config = dynamo::Config {
             keys,
             deadline,
+            apart,
             ..dynamo::Config::default()
         };
         let mut fronts = Vec::new();

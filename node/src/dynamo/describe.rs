@@ -4,13 +4,15 @@ use kv_core::tables::{Billing, Extras, Index, StreamView, Table, TableStatus};
 use kv_model::index::Projection;
 use kv_model::schema::KeyAttribute;
 
+use super::auth::digits_of;
 use super::output::{self, Object};
 
 /// ARN of a table.
 pub fn arn(table: &Table, region: &str) -> String {
     format!(
         "arn:aws:dynamodb:{region}:{}:table/{}",
-        table.account, table.name
+        digits_of(&table.account),
+        table.name
     )
 }
 

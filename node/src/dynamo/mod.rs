@@ -40,7 +40,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
-pub use auth::{AccessKey, Authority, Principal};
+pub use auth::{AccessKey, Authority, Principal, account_of};
 pub(crate) use error::Error;
 pub use metrics::Metrics;
 pub(crate) use operations::Operation;
@@ -55,6 +55,8 @@ pub struct Config {
     pub default_account: String,
     /// Region in ARNs where a request's signature names none.
     pub region: String,
+    /// Without keys: whether each access key and region has tables of its own.
+    pub apart: bool,
     /// How long a request may take in the cluster.
     pub deadline: Duration,
     /// How long a connection may be silent before and between requests, headers included.
@@ -74,6 +76,7 @@ impl Default for Config {
             keys: Vec::new(),
             default_account: "000000000000".into(),
             region: "us-east-1".into(),
+            apart: false,
             deadline: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
@@ -136,6 +139,7 @@ pub async fn serve<D: Database>(
             config.keys.clone(),
             config.default_account.clone(),
             config.region.clone(),
+            config.apart,
         ),
         in_flight: Semaphore::new(config.in_flight_max),
         ids: request_id::Ids::new(),

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tonic::metadata::MetadataMap;
 
-use crate::dynamo::{AccessKey, Error};
+use crate::dynamo::{AccessKey, Error, account_of};
 
 pub const SCHEME: &str = "RINGKV-HMAC-SHA256";
 
@@ -30,14 +30,38 @@ pub(super) struct Principal {
 pub(super) struct Authority {
     keys: HashMap<String, AccessKey>,
     default_account: String,
+    apart: Option<String>,
 }
 
 impl Authority {
-    pub(super) fn new(keys: Vec<AccessKey>, default_account: String) -> Self {
+    /// `apart` is the region of all calls, if without keys each access key and region has tables of its own.
+    pub(super) fn new(
+        keys: Vec<AccessKey>,
+        default_account: String,
+        apart: Option<String>,
+    ) -> Self {
         Authority {
             keys: keys.into_iter().map(|key| (key.id.clone(), key)).collect(),
             default_account,
+            apart,
         }
+    }
+
+    /// Who calls where there are no keys: whoever the claim names, if there is one.
+    fn unsigned(&self, metadata: &MetadataMap) -> Result<Principal, Error> {
+        let value = metadata.get("authorization");
+        let claim = value.and_then(|value| Claim::parse(value.to_str().ok()?));
+        let access_key = claim.map_or("", |claim| claim.credential);
+        let account = match &self.apart {
+            Some(region) if !access_key.is_empty() => {
+                account_of(&self.default_account, access_key, region)?
+            }
+            _ => self.default_account.clone(),
+        };
+        Ok(Principal {
+            access_key: access_key.to_owned(),
+            account,
+        })
     }
 
     /// Verifies a call of `method` (`Get`) at `now` (seconds since 1970).
@@ -51,10 +75,7 @@ impl Authority {
         now: u64,
     ) -> Result<Principal, Error> {
         if self.keys.is_empty() {
-            return Ok(Principal {
-                access_key: String::new(),
-                account: self.default_account.clone(),
-            });
+            return self.unsigned(metadata);
         }
         let value = metadata
             .get("authorization")
@@ -147,7 +168,7 @@ mod tests {
         if let Some(value) = value {
             metadata.insert("authorization", value.parse().expect("ASCII"));
         }
-        Authority::new(vec![key], "0".into()).verify(&metadata, "Get", NOW)
+        Authority::new(vec![key], "0".into(), None).verify(&metadata, "Get", NOW)
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Config {
     pub keys: Vec<AccessKey>,
     /// Account of requests when there are no keys: 12 digits.
     pub default_account: String,
+    /// Without keys: the region of all calls, if each access key and region has tables of its own.
+    pub apart: Option<String>,
     /// How long a request may take whose client says nothing (`grpc-timeout`), and a page of a scan.
     pub deadline: Duration,
     /// How long open requests may go on after shutdown began.
@@ -58,6 +60,7 @@ impl Default for Config {
         Config {
             keys: Vec::new(),
             default_account: "000000000000".into(),
+            apart: None,
             deadline: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
             connections_max: 10_000,

@@ -58,7 +58,7 @@ impl<D: Database> Service<D> {
         Service {
             shared: Arc::new(Shared {
                 database,
-                authority: Authority::new(config.keys, config.default_account),
+                authority: Authority::new(config.keys, config.default_account, config.apart),
                 deadline: config.deadline,
                 metrics,
                 in_flight: Arc::new(Semaphore::new(config.in_flight_max)),

@@ -36,6 +36,7 @@ impl Server {
             data_dir: None,
             keys: keys.collect(),
             deadline: Duration::from_secs(10),
+            shared: true,
         };
         let signed = !config.keys.is_empty();
         let node = Node::dev(config).await.expect("a node");

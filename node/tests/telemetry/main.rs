@@ -20,6 +20,7 @@ async fn node() -> Node {
         data_dir: None,
         keys: Vec::new(),
         deadline: Duration::from_secs(10),
+        shared: true,
     };
     Node::dev(config).await.expect("a node")
 }

@@ -14,9 +14,9 @@ SIGNED = (
 )
 
 
-def _options(url, access_key="any", secret_key="any", retries=0, seconds=15, **config):
+def _options(url, access_key="any", secret_key="any", region=REGION, retries=0, seconds=15, **config):
     config = Config(retries={"total_max_attempts": retries + 1, "mode": "standard"}, connect_timeout=5, read_timeout=seconds, **config)
-    return {"endpoint_url": url, "region_name": REGION, "aws_access_key_id": access_key, "aws_secret_access_key": secret_key, "config": config}
+    return {"endpoint_url": url, "region_name": region, "aws_access_key_id": access_key, "aws_secret_access_key": secret_key, "config": config}
 
 
 def dynamodb(url, **options):
@@ -60,15 +60,16 @@ class Refused(Exception):
 class Bare:
     """One keep-alive connection to one node. Raises `Refused`, or OSError/HTTPException if the connection breaks."""
 
-    def __init__(self, address, seconds=12):
+    def __init__(self, address, seconds=12, service="dynamodb"):
         host, port = address.removeprefix("http://").rsplit(":", 1)
         self.connection = http.client.HTTPConnection(host, int(port), timeout=seconds)
         self.address = address
+        self.target = {"dynamodb": "DynamoDB_20120810.", "dynamodbstreams": "DynamoDBStreams_20120810."}[service]
 
     def call(self, operation, **parameters):
         headers = {
             "Content-Type": "application/x-amz-json-1.0",
-            "X-Amz-Target": "DynamoDB_20120810." + operation,
+            "X-Amz-Target": self.target + operation,
             "X-Amz-Date": "20260101T000000Z",
             "Authorization": SIGNED,
         }

@@ -61,6 +61,7 @@ pub struct Authority {
     keys: HashMap<String, AccessKey>,
     default_account: String,
     default_region: String,
+    apart: bool,
     derived: Mutex<HashMap<Scope, [u8; 32]>>,
 }
 
@@ -73,12 +74,19 @@ struct Scope {
 }
 
 impl Authority {
-    /// Without keys, every request comes from `default_account`.
-    pub fn new(keys: Vec<AccessKey>, default_account: String, default_region: String) -> Self {
+    /// Without keys, every request comes from `default_account`; or, if they are kept `apart`, from one within it for each access key and
+    /// region that signs ([`account_of`]).
+    pub fn new(
+        keys: Vec<AccessKey>,
+        default_account: String,
+        default_region: String,
+        apart: bool,
+    ) -> Self {
         Authority {
             keys: keys.into_iter().map(|key| (key.id.clone(), key)).collect(),
             default_account,
             default_region,
+            apart,
             derived: Mutex::default(),
         }
     }
@@ -92,10 +100,16 @@ impl Authority {
         if self.keys.is_empty() {
             let credential = parameters.credential.split('/').collect::<Vec<_>>();
             let region = credential.get(2).filter(|region| is_region(region));
+            let region = region.map_or_else(|| self.default_region.clone(), |r| (*r).to_owned());
+            let access_key = credential.first().copied().unwrap_or_default();
+            let account = match self.apart {
+                true => account_of(&self.default_account, access_key, &region)?,
+                false => self.default_account.clone(),
+            };
             return Ok(Principal {
-                access_key: credential.first().copied().unwrap_or_default().to_owned(),
-                account: self.default_account.clone(),
-                region: region.map_or_else(|| self.default_region.clone(), |r| (*r).to_owned()),
+                access_key: access_key.to_owned(),
+                account,
+                region,
             });
         }
         let date = skew::check(&parameters, now)?;
@@ -172,6 +186,25 @@ impl Authority {
         derived.insert(scope.clone(), key);
         key
     }
+}
+
+/// Longest access key that has tables of its own, bytes; AWS's have at most 128.
+const ACCESS_KEY_LEN_MAX: usize = 128;
+
+/// The account of whoever signs with an access key for a region, where each has tables of its own: in ARNs it shows as `account`.
+///
+/// # Errors
+/// [`Error::UnrecognizedClient`]: no key is as long as that.
+pub fn account_of(account: &str, access_key: &str, region: &str) -> Result<String, Error> {
+    if access_key.len() > ACCESS_KEY_LEN_MAX {
+        return Err(Error::UnrecognizedClient);
+    }
+    Ok(format!("{account}/{access_key}/{region}"))
+}
+
+/// The 12 digits of an account, as ARNs show them.
+pub fn digits_of(account: &str) -> &str {
+    account.split('/').next().unwrap_or_default()
 }
 
 /// Checks `keyid/date/region/service/term`.
