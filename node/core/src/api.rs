@@ -321,6 +321,9 @@ pub struct LogState {
     /// Position behind all changes that are applied.
     #[prost(bytes = "bytes", tag = "3")]
     pub applied: Bytes,
+    /// Items and entries that the partition counts; only the sum over a table's partitions means something.
+    #[prost(message, repeated, tag = "4")]
+    pub counts: Vec<crate::partition::counts::Count>,
 }
 
 /// One attempt of a transaction, as its participants know it.

@@ -55,6 +55,9 @@ pub struct RowChange {
 pub struct RowChanges {
     #[prost(message, repeated, tag = "1")]
     pub rows: Vec<RowChange>,
+    /// How many more there are then.
+    #[prost(message, repeated, tag = "2")]
+    pub counts: Vec<super::counts::Count>,
 }
 
 /// How a request ended, as it is remembered.
@@ -90,6 +93,9 @@ pub struct RowWrite {
     /// As in [`Change::cause`].
     #[prost(uint32, tag = "31")]
     pub cause: u32,
+    /// How many more items and entries there are then.
+    #[prost(message, repeated, tag = "40")]
+    pub counts: Vec<super::counts::Count>,
 }
 
 /// A decision of a leader, to be applied by all replicas.
@@ -186,6 +192,9 @@ pub struct ReplicaState {
     /// The greatest replica id that the group ever had, if it is none of those now.
     #[prost(uint64, tag = "40")]
     pub newest_replica: u64,
+    /// How many items and entries are here, one for each index.
+    #[prost(message, repeated, tag = "41")]
+    pub counts: Vec<super::counts::Count>,
 }
 
 impl ReplicaState {

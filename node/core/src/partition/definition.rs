@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kv_model::encoding::key::RowKey;
 use kv_model::encoding::{Error as EncodingError, item};
-use kv_model::index::{Entry, IndexSchema};
+use kv_model::index::{Entry, IndexSchema, Place};
 use kv_model::schema::TableSchema;
 
 use super::command::RowChange;
+use super::counts::{self, Count};
 use super::record_of;
 use crate::api::{Action, Error, IndexUse};
 use crate::meta::records::{Table, TableState};
@@ -53,7 +54,7 @@ impl Definition {
     }
 
     pub fn index(&self, keyspace: u64) -> Option<&IndexSchema> {
-        let place = kv_model::index::Place::Global(keyspace);
+        let place = Place::Global(keyspace);
         self.global.iter().find(|index| index.place == place)
     }
 
@@ -81,7 +82,7 @@ impl Definition {
         Ok(())
     }
 
-    /// Rows of local indexes that change with an item.
+    /// Rows of local indexes that change with an item; how many more there are then goes to `counts`.
     ///
     /// # Errors
     /// Bytes that are no item.
@@ -91,10 +92,16 @@ impl Definition {
         old: Option<&Bytes>,
         new: Option<&Bytes>,
         stamp: Hybrid,
+        counts: &mut Vec<Count>,
     ) -> Result<Vec<RowChange>, EncodingError> {
         let mut changes = Vec::new();
         for index in &self.local {
             let (before, after) = self.entries(index, row, old, new)?;
+            if let Place::Local(number) = index.place {
+                let number = u32::from(number);
+                let change = Count::of_change(number, size(&before)?, size(&after)?);
+                counts::add(counts, change.as_slice());
+            }
             if let Some(before) = &before
                 && after.as_ref().is_none_or(|after| after.row != before.row)
             {
@@ -148,15 +155,9 @@ impl Definition {
         let mut uses = BTreeMap::new();
         for index in self.local.iter().chain(&self.global) {
             let (before, after) = self.entries(index, row, old, new)?;
-            let size = |entry: &Option<Entry>| -> Result<u64, EncodingError> {
-                let size = entry
-                    .as_ref()
-                    .map(|entry| item::size(&entry.item))
-                    .transpose()?;
-                Ok(size.unwrap_or(0) as u64)
-            };
             let units = |size: u64| size.div_ceil(WRITE_UNIT_BYTES).max(1);
-            let (size_before, size_after) = (size(&before)?, size(&after)?);
+            let (size_before, size_after) =
+                (size(&before)?.unwrap_or(0), size(&after)?.unwrap_or(0));
             let units = match (&before, &after) {
                 (None, None) => continue,
                 (Some(before), Some(after)) if before == after => continue,
@@ -176,4 +177,10 @@ impl Definition {
         }
         Ok(uses.into_values().collect())
     }
+}
+
+/// Bytes of an entry by the service's rules.
+fn size(entry: &Option<Entry>) -> Result<Option<u64>, EncodingError> {
+    let size = entry.as_ref().map(|entry| item::size(&entry.item));
+    Ok(size.transpose()?.map(|size| size as u64))
 }

@@ -13,6 +13,7 @@ use kv_model::encoding::record::Record;
 use raft::eraftpb::Entry as LogEntry;
 
 use super::command::{Command, Do, RowChange, RowChanges};
+use super::counts::{self, Count};
 use super::{Effects, Partition, ReplyTo, refusal};
 use crate::api::{Answer, Entry, Operation, Written};
 use crate::consensus::Group;
@@ -61,10 +62,21 @@ fn entries_of(forward: &Forward) -> &[Entry] {
     }
 }
 
+/// The size of the entry in a record; none in a tombstone.
+fn size(record: &[u8]) -> Option<u64> {
+    let record = Record::parse(record).ok().filter(|r| !r.tombstone)?;
+    kv_model::encoding::item::size(record.payload)
+        .ok()
+        .map(|size| size as u64)
+}
+
 /// The entries that are newer than what is there, as changes of rows.
-fn newer(entries: &[Entry], found: &[Option<Bytes>]) -> Vec<RowChange> {
+fn newer(entries: &[Entry], found: &[Option<Bytes>]) -> RowChanges {
     let clock = |record: &[u8]| Record::parse(record).map(|r| (r.clock, r.tombstone));
     let mut rows = Vec::new();
+    let mut counts = Vec::new();
+    // Of rows that come twice in one request: what the first makes of them.
+    let mut sizes = BTreeMap::new();
     for (entry, found) in entries.iter().zip(found) {
         let Ok((version, _)) = clock(&entry.record) else {
             continue;
@@ -79,11 +91,17 @@ fn newer(entries: &[Entry], found: &[Option<Bytes>]) -> Vec<RowChange> {
         }
         let news = there.is_none_or(|(there, _)| there < version);
         if news || active(Mutant::AppliesOlderEntries) {
+            let new = size(&entry.record);
+            let old = match sizes.insert(&entry.row, new) {
+                Some(earlier) => earlier,
+                None => found.as_deref().and_then(size),
+            };
+            counts::add(&mut counts, Count::of_change(0, old, new).as_slice());
             let record = Some(entry.record.clone());
             rows.push(RowChange { row, record });
         }
     }
-    rows
+    RowChanges { rows, counts }
 }
 
 impl Partition {
@@ -155,8 +173,8 @@ impl Partition {
                 return self.end_entries(number, reply, fx);
             }
         };
-        let rows = newer(entries_of(forward), &found);
-        if rows.is_empty() {
+        let changes = newer(entries_of(forward), &found);
+        if changes.rows.is_empty() {
             let reply = self.answer(forward, Answer::Written(Written::default()));
             return self.end_entries(number, reply, fx);
         }
@@ -166,7 +184,7 @@ impl Partition {
             range_version: self.state.range_version,
             stamp: stamp.0,
             deadline: forward.deadline,
-            what: Some(Do::Entries(RowChanges { rows })),
+            what: Some(Do::Entries(changes)),
             ..Default::default()
         };
         match group.propose(command.encode_entry()) {
@@ -194,6 +212,7 @@ impl Partition {
             && command.stamp <= command.deadline;
         if applies {
             self.state.stamp = self.state.stamp.max(command.stamp);
+            counts::add(&mut self.state.counts, &changes.counts);
             for RowChange { row, record } in changes.rows {
                 match record {
                     Some(record) => fx.batch.put(Keyspace::Data, row, record),
@@ -282,8 +301,12 @@ mod tests {
             (entry(5, true), Some(record(6, true)), false),
             (entry(5, true), None, false),
         ] {
-            let rows = newer(std::slice::from_ref(&entry), std::slice::from_ref(&there));
-            assert_eq!(!rows.is_empty(), applied, "{entry:?} over {there:?}");
+            let changes = newer(std::slice::from_ref(&entry), std::slice::from_ref(&there));
+            assert_eq!(
+                !changes.rows.is_empty(),
+                applied,
+                "{entry:?} over {there:?}"
+            );
         }
     }
 }

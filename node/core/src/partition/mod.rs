@@ -14,6 +14,7 @@
 //! - A refusal that rests on what was read (a failed condition) is given like a strong read: only by a leader that still is one.
 
 pub mod command;
+pub mod counts;
 mod definition;
 mod entries;
 pub mod evaluate;
@@ -34,6 +35,7 @@ use self::command::{
     Change, Command, Do, Outcome, Remembered, ReplicaState, RowChange, RowWrite, change_key,
     replica_key,
 };
+use self::counts::Count;
 pub use self::definition::Definition;
 use self::entries::EntriesAtWork;
 use self::intents::{Ends, Intent, Intents, PrepareRow};
@@ -666,6 +668,7 @@ impl Partition {
                         self.state.applied_index,
                         u32::MAX,
                     ),
+                    counts: self.state.counts.clone(),
                 });
                 self.answer(forward, Answer::Rows(RowsRead { log, ..rows }))
             }
@@ -884,8 +887,20 @@ impl Partition {
             .zip(payload)
             .map(|(old, record)| old.slice_ref(record.payload));
         let stamp = self.stamp(now);
+        let change = Count::of_change(
+            0,
+            old_item.as_ref().map(|_| mutation.old_size),
+            mutation.new.as_ref().map(|_| mutation.new_size),
+        );
+        let mut counts = Vec::from_iter(change);
         let (entries, indexes) = self
-            .index_changes(write, old_item.as_ref(), mutation.new.as_ref(), stamp)
+            .index_changes(
+                write,
+                old_item.as_ref(),
+                mutation.new.as_ref(),
+                stamp,
+                &mut counts,
+            )
             .map_err(|words| refusal(forward, Refusal::Validation, words))?;
         if stamp > Hybrid(forward.deadline) {
             return Err(refusal(
@@ -925,6 +940,7 @@ impl Partition {
             .into(),
             entries,
             cause: u32::from(expires),
+            counts,
         };
         let what = match attempt {
             None => Do::Write(what),
@@ -964,6 +980,7 @@ impl Partition {
         old: Option<&Bytes>,
         new: Option<&Bytes>,
         stamp: Hybrid,
+        counts: &mut Vec<Count>,
     ) -> Result<(Vec<RowChange>, Vec<IndexUse>), String> {
         let Some(definition) = &self.definition else {
             return Ok(Default::default());
@@ -971,7 +988,7 @@ impl Partition {
         definition
             .check(new, write.action.as_ref())
             .map_err(|error| error.to_string())?;
-        let entries = definition.local_entries(&write.row, old, new, stamp);
+        let entries = definition.local_entries(&write.row, old, new, stamp, counts);
         let counted = match write.count_indexes {
             true => definition.count(&write.row, old, new),
             false => Ok(Vec::new()),
@@ -1279,6 +1296,7 @@ impl Partition {
             fx.batch
                 .put(Keyspace::ChangeLog, key, change.encode_to_vec());
         }
+        counts::add(&mut self.state.counts, &write.counts);
         match write.record {
             Some(record) => fx.batch.put(Keyspace::Data, write.row, record),
             None => {

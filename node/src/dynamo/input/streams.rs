@@ -1,6 +1,6 @@
 //! Inputs of the operations on streams.
 
-use super::{Member, NAME, NOT_NULL, Rule, Shape, Structure};
+use super::{Member, NAME, Rule, Shape, Structure};
 
 const LIMIT: Member = Member::new("Limit", Shape::Integer, &[Rule::Min(1), Rule::Max(100)]);
 const ARN: &[Rule] = &[Rule::NotNull, Rule::MinLength(37), Rule::MaxLength(1024)];
@@ -19,12 +19,21 @@ pub static LIST_STREAMS: Structure = Structure::new(
     ],
 );
 
+static SHARD_FILTER: Structure = Structure::new(
+    "ShardFilter",
+    &[
+        Member::new("Type", Shape::String, &[Rule::Enum(&["CHILD_SHARDS"])]),
+        Member::new("ShardId", Shape::String, SHARD),
+    ],
+);
+
 pub static DESCRIBE_STREAM: Structure = Structure::new(
     "DescribeStreamInput",
     &[
         Member::new("StreamArn", Shape::String, ARN),
         LIMIT,
         Member::new("ExclusiveStartShardId", Shape::String, SHARD),
+        Member::free("ShardFilter", Shape::Structure(&SHARD_FILTER)),
     ],
 );
 
@@ -47,6 +56,7 @@ pub static GET_SHARD_ITERATOR: Structure = Structure::new(
                     "LATEST",
                     "AT_SEQUENCE_NUMBER",
                     "TRIM_HORIZON",
+                    "AT_TIMESTAMP",
                 ]),
             ],
         ),
@@ -55,13 +65,18 @@ pub static GET_SHARD_ITERATOR: Structure = Structure::new(
             Shape::String,
             &[Rule::MinLength(21), Rule::MaxLength(40)],
         ),
+        Member::free("Timestamp", Shape::Double),
     ],
 );
 
 pub static GET_RECORDS: Structure = Structure::new(
     "GetRecordsInput",
     &[
-        Member::new("ShardIterator", Shape::String, NOT_NULL),
+        Member::new(
+            "ShardIterator",
+            Shape::String,
+            &[Rule::NotNull, Rule::MinLength(1), Rule::MaxLength(2048)],
+        ),
         Member::new("Limit", Shape::Integer, &[Rule::Min(1), Rule::Max(1000)]),
     ],
 );

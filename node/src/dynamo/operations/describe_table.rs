@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Context, read};
+use super::{Context, counts, read};
 use crate::database::Database;
 use crate::dynamo::error::Error;
 use crate::dynamo::input::{TABLE_NAME_ONLY, Text};
@@ -22,6 +22,7 @@ pub async fn run<D: Database>(
 ) -> Result<(), Error> {
     let request: Request<'_> = read(&TABLE_NAME_ONLY, body)?;
     let table = context.table(&request.table_name).await?;
+    let table = counts::counted(context, &table).await;
     output::object(out, |o| {
         o.object("Table", |o| describe::table(o, &table, context.region));
     });

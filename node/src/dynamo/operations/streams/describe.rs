@@ -20,6 +20,16 @@ struct Request<'a> {
     limit: Option<Int>,
     #[serde(borrow)]
     exclusive_start_shard_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    shard_filter: Option<ShardFilter<'a>>,
+}
+
+/// Only the children of a shard are wanted.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShardFilter<'a> {
+    #[serde(borrow)]
+    shard_id: Option<Text<'a>>,
 }
 
 pub async fn run<D: Database>(
@@ -35,10 +45,21 @@ pub async fn run<D: Database>(
     let limit = limit.unwrap_or(LIMIT).min(LIMIT);
     let mut shards: Vec<Shard> = Vec::new();
     for group in context.database.partitions(found.table.id.0) {
-        let log = log_of(context, group).await?;
+        let log = log_of(
+            &**context.database,
+            &context.caller,
+            group,
+            context.deadline,
+        )
+        .await?;
         shards.extend(shards_of(group, &log, &found.stream));
     }
     shards.sort_by_key(|shard| shard.id);
+    if let Some(filter) = &request.shard_filter {
+        let parent = filter.shard_id.as_deref().and_then(ShardId::parse);
+        let parent = parent.ok_or_else(|| Error::validation("Invalid ShardId in ShardFilter"))?;
+        shards.retain(|shard| shard.parent == Some(parent));
+    }
     if let Some(after) = request.exclusive_start_shard_id.as_deref() {
         let after = ShardId::parse(after)
             .ok_or_else(|| Error::validation("Invalid ShardId in ExclusiveStartShardId"))?;

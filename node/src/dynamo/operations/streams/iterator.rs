@@ -121,7 +121,13 @@ async fn start<D: Database>(
     if !partitions.contains(&id.group) {
         return Err(no_shard(request));
     }
-    let log = log_of(context, id.group).await?;
+    let log = log_of(
+        &**context.database,
+        &context.caller,
+        id.group,
+        context.deadline,
+    )
+    .await?;
     let shards = shards_of(id.group, &log, &found.stream);
     let shard = shards
         .into_iter()
@@ -129,6 +135,7 @@ async fn start<D: Database>(
         .ok_or_else(|| no_shard(request))?;
     let sequence = request.sequence_number.as_deref();
     match (&*request.shard_iterator_type, sequence) {
+        ("AT_TIMESTAMP", _) => Err(Error::later("ShardIteratorType AT_TIMESTAMP")),
         ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", None) => Err(Error::validation(
             "The SequenceNumber parameter is required when ShardIteratorType is AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER",
         )),

@@ -13,8 +13,10 @@ mod list;
 mod record;
 mod records;
 
+use std::time::Instant;
+
 use bytes::Bytes;
-use kv_core::api::{Consistency, LogState, Rows, RowsOf};
+use kv_core::api::{Caller, Consistency, LogState, Rows, RowsOf};
 use kv_core::partition::feeds::Feed;
 use kv_core::tables::{Stream, Table};
 
@@ -129,7 +131,12 @@ fn arn_of(table: &Table, stream: &Stream, region: &str) -> String {
 }
 
 /// What a partition keeps of its change log.
-async fn log_of<D: Database>(context: &Context<'_, D>, group: u64) -> Result<LogState, Error> {
+pub(super) async fn log_of<D: Database>(
+    database: &D,
+    caller: &Caller,
+    group: u64,
+    deadline: Instant,
+) -> Result<LogState, Error> {
     let rows = Rows {
         group,
         of: RowsOf::ChangeLog as i32,
@@ -140,10 +147,7 @@ async fn log_of<D: Database>(context: &Context<'_, D>, group: u64) -> Result<Log
         consistency: Consistency::Strong as i32,
         ..Default::default()
     };
-    let read = context
-        .database
-        .rows(&context.caller, rows, context.deadline)
-        .await?;
+    let read = database.rows(caller, rows, deadline).await?;
     Ok(read.log.unwrap_or_default())
 }
 
