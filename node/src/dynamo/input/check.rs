@@ -271,10 +271,11 @@ impl Node<'_> {
         values: &'static Member,
         mut map: A,
     ) -> Result<Found, A::Error> {
-        let free = matches!(
-            values.shape,
-            Shape::String | Shape::Structure(Structure { free: true, .. })
-        );
+        let free = match values.shape {
+            Shape::String => values.rules.is_empty(),
+            Shape::Structure(structure) => structure.free,
+            _ => false,
+        };
         let mut count = 0;
         let (mut bad_key, mut bad_length) = (false, false);
         while let Some(key) = map.next_key::<Text<'de>>()? {
@@ -466,6 +467,9 @@ fn check_string(value: &str, rules: &[Rule], report: &mut Report) {
                     words::PATTERN
                 ));
             }
+            Rule::Matches(pattern, matches) if !matches(value) => report.violate(format!(
+                "Member must satisfy regular expression pattern: {pattern}"
+            )),
             Rule::Enum(allowed) if !allowed.contains(&value) => report.violate(format!(
                 "Member must satisfy enum value set: [{}]",
                 allowed.join(", ")

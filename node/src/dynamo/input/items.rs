@@ -2,8 +2,9 @@
 //! mistakes in the service's order.
 
 use super::{
-    ATTRIBUTE_MAP, ATTRIBUTE_VALUE, Member, NAME, NAME_MAP, NOT_NULL, RETURN_CONSUMED_CAPACITY,
-    RETURN_ITEM_COLLECTION_METRICS, Rule, Shape, Structure, TABLE_NAME, TEXT, VALUE,
+    ATTRIBUTE_MAP, ATTRIBUTE_NAME, ATTRIBUTE_VALUE, Member, NAME, NAME_MAP, NOT_NULL,
+    RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, Rule, Shape, Structure, TABLE_NAME,
+    VALUE,
 };
 
 const COMPARISON: Rule = Rule::Enum(&[
@@ -94,7 +95,7 @@ pub(super) const RETURN_ON_FAILURE: Member = Member::new(
 pub(super) const KEY: Member = Member::new("Key", ATTRIBUTE_MAP, NOT_NULL);
 const ATTRIBUTES_TO_GET: Member = Member::new(
     "AttributesToGet",
-    Shape::List(&TEXT),
+    Shape::List(&ATTRIBUTE_NAME),
     &[Rule::MinLength(1), Rule::MaxLength(255)],
 );
 pub(super) const CONDITION_EXPRESSION: Member = Member::free("ConditionExpression", Shape::String);

@@ -10,6 +10,7 @@
 mod check;
 mod fields;
 mod items;
+mod patterns;
 mod rest;
 mod statements;
 mod streams;
@@ -24,12 +25,10 @@ pub use fields::{Bool, Int, Names, Text};
 pub use items::{
     BATCH_GET_ITEM, BATCH_WRITE_ITEM, DELETE_ITEM, GET_ITEM, PUT_ITEM, QUERY, SCAN, UPDATE_ITEM,
 };
+pub use rest::{CREATE_TABLE_INPUT as CREATE_TABLE, UPDATE_TABLE_INPUT as UPDATE_TABLE};
 pub use statements::{BATCH_EXECUTE_STATEMENT, EXECUTE_STATEMENT};
 pub use streams::{DESCRIBE_STREAM, GET_RECORDS, GET_SHARD_ITERATOR, LIST_STREAMS};
-pub use tables::{
-    CREATE_TABLE, LIST_TABLES, NOTHING, RESOURCE_ARN, TABLE_NAME_ONLY, UPDATE_TABLE,
-    UPDATE_TIME_TO_LIVE,
-};
+pub use tables::{LIST_TABLES, NOTHING, RESOURCE_ARN, TABLE_NAME_ONLY, UPDATE_TIME_TO_LIVE};
 pub use transactions::{EXECUTE_TRANSACTION, TRANSACT_GET_ITEMS, TRANSACT_WRITE_ITEMS};
 
 /// The input of an operation that has a generated table.
@@ -91,6 +90,8 @@ pub enum Rule {
     MaxLength(usize),
     /// `[a-zA-Z0-9_.-]+`
     Pattern,
+    /// Another pattern, and the function that tells whether a text is of it.
+    Matches(&'static str, fn(&str) -> bool),
     Enum(&'static [&'static str]),
     /// Each key of a map is a table's name.
     TableNameKeys,
@@ -145,10 +146,12 @@ const STRING_CLASS: &str = "java.lang.String";
 
 static VALUE: Member = Member::free("", Shape::Structure(&ATTRIBUTE_VALUE));
 static TEXT: Member = Member::free("", Shape::String);
+/// The name of an attribute, which may be as long as that.
+static ATTRIBUTE_NAME: Member = Member::new("", Shape::String, &[Rule::MaxLength(65_535)]);
 static BLOB: Member = Member::free("", Shape::Blob);
 
 const ATTRIBUTE_MAP: Shape = Shape::Map(&VALUE, ATTRIBUTE_VALUE_CLASS);
-const NAME_MAP: Shape = Shape::Map(&TEXT, STRING_CLASS);
+const NAME_MAP: Shape = Shape::Map(&ATTRIBUTE_NAME, STRING_CLASS);
 
 const NOT_NULL: &[Rule] = &[Rule::NotNull];
 /// Constraints of names of tables and indexes.

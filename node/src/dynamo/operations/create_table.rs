@@ -48,6 +48,8 @@ struct Request<'a> {
     on_demand_throughput: Option<OnDemand>,
     resource_policy: Option<IgnoredAny>,
     global_table_source_arn: Option<IgnoredAny>,
+    global_table_settings_replication_mode: Option<IgnoredAny>,
+    vector_indexes: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -286,6 +288,11 @@ fn refuse_later(request: &Request<'_>) -> Result<(), Error> {
             "GlobalTableSourceArn",
             request.global_table_source_arn.is_some(),
         ),
+        (
+            "GlobalTableSettingsReplicationMode",
+            request.global_table_settings_replication_mode.is_some(),
+        ),
+        ("VectorIndexes", request.vector_indexes.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {
         Some((name, _)) => Err(Error::later(name)),

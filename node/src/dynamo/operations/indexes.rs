@@ -53,7 +53,7 @@ pub struct Update<'a> {
 pub struct NewUnits<'a> {
     #[serde(borrow)]
     index_name: Text<'a>,
-    provisioned_throughput: Throughput,
+    provisioned_throughput: Option<Throughput>,
 }
 
 #[derive(Deserialize)]
@@ -434,10 +434,12 @@ pub fn change(
         }
         if let Some(update) = &update.update {
             known(&update.index_name)?;
-            units.push((
-                update.index_name.to_string(),
-                update.provisioned_throughput.billing()?,
-            ));
+            let Some(throughput) = update.provisioned_throughput else {
+                return Err(Error::later(
+                    "An index's update without ProvisionedThroughput",
+                ));
+            };
+            units.push((update.index_name.to_string(), throughput.billing()?));
         }
     }
     Ok((!units.is_empty()).then_some(IndexChange::Units(units)))

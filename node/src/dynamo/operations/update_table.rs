@@ -33,6 +33,11 @@ struct Request<'a> {
     on_demand_throughput: Option<OnDemand>,
     warm_throughput: Option<Warm>,
     replica_updates: Option<IgnoredAny>,
+    multi_region_consistency: Option<IgnoredAny>,
+    global_table_witness_updates: Option<IgnoredAny>,
+    global_table_settings_replication_mode: Option<IgnoredAny>,
+    disassociation_protection_enabled: Option<IgnoredAny>,
+    vector_index_updates: Option<IgnoredAny>,
 }
 
 pub async fn run<D: Database>(
@@ -136,7 +141,7 @@ fn check_something(request: &Request<'_>) -> Result<(), Error> {
         || request.table_class.is_some()
         || request.on_demand_throughput.is_some()
         || request.warm_throughput.is_some()
-        || request.replica_updates.is_some();
+        || of_later(request).iter().any(|(_, given)| *given);
     if something {
         return Ok(());
     }
@@ -146,18 +151,40 @@ fn check_something(request: &Request<'_>) -> Result<(), Error> {
     ))
 }
 
-fn refuse_later(request: &Request<'_>) -> Result<(), Error> {
-    let given = [
-        (
-            "SSESpecification",
-            request
-                .sse_specification
-                .as_ref()
-                .is_some_and(|s| s.enabled.unwrap_or_default().0),
-        ),
+/// What no table here has, and whether it is asked for.
+fn of_later(request: &Request<'_>) -> [(&'static str, bool); 6] {
+    [
         ("ReplicaUpdates", request.replica_updates.is_some()),
-    ];
-    match given.iter().find(|(_, given)| *given) {
+        (
+            "MultiRegionConsistency",
+            request.multi_region_consistency.is_some(),
+        ),
+        (
+            "GlobalTableWitnessUpdates",
+            request.global_table_witness_updates.is_some(),
+        ),
+        (
+            "GlobalTableSettingsReplicationMode",
+            request.global_table_settings_replication_mode.is_some(),
+        ),
+        (
+            "DisassociationProtectionEnabled",
+            request.disassociation_protection_enabled.is_some(),
+        ),
+        ("VectorIndexUpdates", request.vector_index_updates.is_some()),
+    ]
+}
+
+fn refuse_later(request: &Request<'_>) -> Result<(), Error> {
+    let encrypted = [(
+        "SSESpecification",
+        request
+            .sse_specification
+            .as_ref()
+            .is_some_and(|s| s.enabled.unwrap_or_default().0),
+    )];
+    let mut given = encrypted.into_iter().chain(of_later(request));
+    match given.find(|(_, given)| *given) {
         Some((name, _)) => Err(Error::later(name)),
         None => Ok(()),
     }
