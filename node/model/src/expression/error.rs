@@ -23,6 +23,15 @@ pub enum Error {
     /// A placeholder is not `#` or `:` followed by letters, digits and underscores.
     #[error("{map} contains invalid key: Syntax error; key: \"{key}\"")]
     InvalidKey { map: PlaceholderMap, key: String },
+    /// Of a value the service does not tell the size.
+    #[error(
+        "{map} contains invalid key: The expression attribute map contains a key that is too long;{}",
+        match map {
+            PlaceholderMap::Names => format!(" size of key: {size}"),
+            PlaceholderMap::Values => String::new(),
+        }
+    )]
+    KeyTooLong { map: PlaceholderMap, size: usize },
     /// `#name` stands for the empty string.
     #[error("ExpressionAttributeNames contains invalid value: Empty attribute name for key {key}")]
     EmptyName { key: String },

@@ -7,6 +7,9 @@ use super::error::{Error, PlaceholderMap, Reason};
 use super::lexer::is_word_byte;
 use crate::value::AttributeValue;
 
+/// Longest placeholder, its `#` or `:` included.
+const PLACEHOLDER_LEN_MAX: usize = 255;
+
 /// What the placeholders of a request stand for, and which of them its expressions used.
 ///
 /// Parse all expressions of a request with the same `Placeholders`, then ask [`check_all_used`].
@@ -31,7 +34,7 @@ impl Placeholders {
     /// themselves are taken as valid.
     ///
     /// # Errors
-    /// [`Error::EmptyMap`], [`Error::InvalidKey`], [`Error::EmptyName`].
+    /// [`Error::EmptyMap`], [`Error::InvalidKey`], [`Error::KeyTooLong`], [`Error::EmptyName`].
     pub fn new(
         names: Option<BTreeMap<String, String>>,
         values: Option<BTreeMap<String, AttributeValue>>,
@@ -94,6 +97,10 @@ fn entries<T, E>(
     if let Some(key) = map.keys().find(|key| !is_placeholder(key, sigil)) {
         let key = key.clone();
         return Err(Error::InvalidKey { map: which, key });
+    }
+    if let Some(key) = map.keys().find(|key| key.len() > PLACEHOLDER_LEN_MAX) {
+        let size = key.len();
+        return Err(Error::KeyTooLong { map: which, size });
     }
     let entry = |(key, value)| Entry {
         key,

@@ -38,10 +38,10 @@ impl AttributeValue {
         }
     }
 
-    /// Refuses a value with more than [`DEPTH_MAX`] levels.
+    /// Refuses a value with more than [`DEPTH_MAX`] levels, or with a name in it that is too long.
     ///
     /// # Errors
-    /// [`Error::TooDeep`].
+    /// [`Error::TooDeep`], [`Error::NameTooLong`].
     pub fn check_depth(&self) -> Result<(), Error> {
         self.check_depth_from(1)
     }
@@ -52,9 +52,12 @@ impl AttributeValue {
             return Err(Error::TooDeep);
         }
         match self {
-            Self::M(map) => map
-                .values()
-                .try_for_each(|value| value.check_depth_from(level + 1)),
+            Self::M(map) => map.iter().try_for_each(|(name, value)| {
+                if name.len() > NAME_LEN_MAX {
+                    return Err(Error::NameTooLong);
+                }
+                value.check_depth_from(level + 1)
+            }),
             Self::L(list) => list
                 .iter()
                 .try_for_each(|value| value.check_depth_from(level + 1)),

@@ -9,7 +9,7 @@ use kv_model::encoding::key::{
 use kv_model::expression::{Condition, KeyClauses, RangeCondition};
 use kv_model::index::{Place, Projection};
 use kv_model::json::write_value;
-use kv_model::schema::{self, KeyAttribute};
+use kv_model::schema::{self, HASH_KEY_LEN_MAX, KeyAttribute, RANGE_KEY_LEN_MAX};
 use kv_model::value::{AttributeValue, Item};
 
 use crate::dynamo::error::Error;
@@ -170,22 +170,22 @@ impl<'t> Target<'t> {
         let (hash, range) = (self.hash(), self.range());
         if let ([hash], [] | [_]) = (hash, range) {
             let condition = clauses.bind(hash, range.first())?;
-            return self.not_empty(Bound {
+            return self.sized(Bound {
                 hash: vec![condition.hash],
                 equal: Vec::new(),
                 test: condition.range,
             });
         }
         let many = clauses.bind_many(hash, range)?;
-        self.not_empty(Bound {
+        self.sized(Bound {
             hash: many.hash,
             equal: many.equal,
             test: many.range,
         })
     }
 
-    /// No key is empty, so none is looked for.
-    fn not_empty(&self, bound: Bound) -> Result<Bound, Error> {
+    /// No key is empty or longer than keys may be, so none is looked for.
+    fn sized(&self, bound: Bound) -> Result<Bound, Error> {
         let tested = bound.test.iter().flat_map(RangeCondition::operands);
         let tested = tested.filter_map(|value| Some((self.range().get(bound.equal.len())?, value)));
         let hash = self.hash().iter().zip(&bound.hash);
@@ -194,6 +194,14 @@ impl<'t> Target<'t> {
             .chain(tested)
         {
             attribute.check_not_empty(value)?;
+        }
+        if bound.hash.iter().any(|value| len(value) > HASH_KEY_LEN_MAX) {
+            return Err(schema::Error::HashTooLong.into());
+        }
+        let equal: usize = bound.equal.iter().map(len).sum();
+        let tested = bound.test.iter().flat_map(RangeCondition::operands);
+        if equal + tested.map(len).max().unwrap_or(0) > RANGE_KEY_LEN_MAX {
+            return Err(schema::Error::RangeTooLong.into());
         }
         Ok(bound)
     }
@@ -278,4 +286,13 @@ impl<'t> Target<'t> {
 fn part(value: &AttributeValue) -> Result<Part<'_>, Error> {
     // Bound to the key, the value has its type.
     Part::new(value).ok_or_else(|| schema::Error::Mismatch.into())
+}
+
+/// Bytes of a key attribute's value; numbers are short.
+fn len(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.len(),
+        _ => 0,
+    }
 }

@@ -445,7 +445,7 @@ impl Parser<'_> {
             self.sign(close)?;
             if values.len() > IN_MAX {
                 return Err(Error::validation(format!(
-                    "IN has {} values; at most {IN_MAX} are allowed",
+                    "The IN operator is provided with too many operands; number of operands: {}",
                     values.len()
                 )));
             }
