@@ -24,7 +24,7 @@ use super::{
 pub(crate) const CLUSTER: &str = "test-cluster";
 pub(crate) const WIRE_VERSION: u32 = 3;
 /// Far more than anything here takes, on a busy machine too.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A CA.
 pub(crate) struct Authority {
@@ -191,8 +191,13 @@ pub(crate) fn introduce(nodes: &[&TestNode]) {
 }
 
 /// Waits for a condition; fails the test with `what` at the deadline.
-pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
+pub(crate) async fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    within(DEADLINE, what, condition).await;
+}
+
+/// Waits for a condition that may take its time; fails the test with `what` after `patience`.
+pub(crate) async fn within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
     let mut poll = interval(Duration::from_millis(5));
     while !condition() {
         assert!(Instant::now() < deadline, "never happened: {what}");
