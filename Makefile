@@ -1,7 +1,7 @@
 # The two commands that do everything: `make run` and `make test`. `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test lint unit sim simulation mutants e2e bench soak crds fmt clean
+.PHONY: help setup build run test lint unit sim simulation mutants e2e fuzz bench soak crds fmt clean
 
 # Everything that is built lies outside the clone.
 export RINGKV_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ringkv
@@ -44,6 +44,9 @@ mutants: setup ## Classic bugs, each of which the simulation must catch
 
 e2e: build ## Real processes and real clients
 	scripts/e2e
+
+fuzz: setup ## Fuzz a parser of foreign bytes: make fuzz TARGET=condition (SECONDS=n for longer than 60)
+	@scripts/fuzz "$(TARGET)" $(or $(SECONDS),60)
 
 bench: setup ## Measure the floors against DynamoDB Local and etcd; one part alone: make bench ONLY=get (put, cluster, kill, idle, start)
 	scripts/bench $(ONLY)

@@ -90,6 +90,16 @@ fn walls_between_crates_stand() {
                 "kube",
             ],
         ),
+        (
+            "kv-parsers",
+            &[
+                "kv-node",
+                "librocksdb-sys",
+                "rocksdb",
+                "raft-engine",
+                "kube",
+            ],
+        ),
         ("kv-node", &["kube", "kv-operator", "kv-tests"]),
         (
             "kv-operator",

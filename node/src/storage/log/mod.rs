@@ -10,6 +10,7 @@
 //! In raft-engine a replica is a group: its entries, and under [`BASE`] and [`HARD_STATE`] what entries don't say. Group 0 is nobody's.
 
 mod files;
+mod judge;
 mod record;
 mod scan;
 mod synced;

@@ -100,10 +100,15 @@ pub fn read(dir: &Path) -> io::Result<(u64, Synced)> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
         Err(error) => return Err(error),
     };
-    let slots = bytes.chunks(SLOT_BYTES).take(2).filter_map(Synced::decode);
-    Ok(slots
+    Ok(newest(&bytes))
+}
+
+/// The valid slot of the higher generation, with that; nothing is known where there is none.
+pub fn newest(file: &[u8]) -> (u64, Synced) {
+    let slots = file.chunks(SLOT_BYTES).take(2).filter_map(Synced::decode);
+    slots
         .max_by_key(|(generation, _)| *generation)
-        .unwrap_or_default())
+        .unwrap_or_default()
 }
 
 /// The side file, open for writing.
