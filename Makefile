@@ -1,7 +1,7 @@
 # The two commands that do everything: `make run` and `make test`. `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test lint unit sim simulation mutants e2e fuzz bench soak crds fmt clean
+.PHONY: help setup build run test lint unit sim simulation mutants e2e images kind fuzz bench soak crds fmt clean
 
 # Everything that is built lies outside the clone.
 export RINGKV_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ringkv
@@ -48,6 +48,12 @@ e2e: build ## Real processes and real clients
 fuzz: setup ## Fuzz a parser of foreign bytes: make fuzz TARGET=condition (SECONDS=n for longer than 60)
 	@scripts/fuzz "$(TARGET)" $(or $(SECONDS),60)
 
+images: build ## Pack both programs into OCI archives below the target folder, images/{kv-node,kv-operator}.tar
+	scripts/images
+
+kind: build ## The operator on a real Kubernetes (kind, built from packages; 17 minutes the first time)
+	scripts/kind
+
 bench: setup ## Measure the floors against DynamoDB Local and etcd; one part alone: make bench ONLY=get (put, cluster, kill, idle, start)
 	scripts/bench $(ONLY)
 
@@ -56,6 +62,7 @@ soak: setup ## The simulation until stopped
 
 crds: setup ## Write crds/ anew
 	$(CARGO) run --release -p kv-operator -- crds --write crds
+	cp crds/*.yaml charts/ringkv/files/
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -13,7 +13,7 @@ use kv_operator::crd::{KvCluster, KvClusterSpec, KvClusterStatus, NodeGroup, rul
 use kv_operator::dataplane::{self, Call, ClusterView, DataPlane, NodeView, Targets};
 use kv_operator::plan::orders::Orders;
 use kv_operator::platform::{
-    Action, Addresses, ClusterIdentity, Disk, Inventory, NodeObject, Platform, Presence,
+    Action, Addresses, ClusterIdentity, Defaults, Disk, Inventory, NodeObject, Platform, Presence,
 };
 use kv_operator::reconcile;
 use kv_proto::admin::{
@@ -153,7 +153,7 @@ impl World {
                 node.started_revision = Some(revision.clone());
                 self.model.register(id.0);
             }
-            Action::Stop(id) => {
+            Action::Stop(id) | Action::Restart { id, .. } => {
                 let peer = &self.model.nodes[&id.0];
                 let has_permit = self.model.permit.is_some_and(|(node, _, _)| node == id.0);
                 assert!(
@@ -238,6 +238,8 @@ impl Shared {
 
 impl Platform for Shared {
     type Error = Refused;
+
+    const DEFAULTS: Defaults = kv_operator::platform::local::DEFAULTS;
 
     async fn observe(&mut self) -> Result<Inventory, Refused> {
         Ok(self.get().inventory.clone())

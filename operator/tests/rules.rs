@@ -4,7 +4,7 @@ use kube::core::cel::Validator;
 use kv_operator::crd::rules::{self, Violation};
 use kv_operator::crd::{
     Auth, AuthMode, Bytes, KvCluster, KvClusterSpec, NodeGroup, Partitions, Rebalance, Repair,
-    Upgrade, definition,
+    Storage, Upgrade, definition,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -114,6 +114,8 @@ fn bytes() -> impl Strategy<Value = Option<Bytes>> {
         Just("1Mb"),
         Just(""),
         Just("5000000"),
+        Just("20M"),
+        Just("20000000"),
         Just("1.5Gi")
     ];
     prop::option::of(prop_oneof![
@@ -146,6 +148,7 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
         prop::option::of(-1_i64..2),
         prop::option::of(prop_oneof![Just(0), Just(1), Just(64), Just(65)]),
         bytes(),
+        (bytes(), prop::option::of(Just("fast".to_owned()))),
     );
     (
         prop_oneof![numbers, small],
@@ -157,8 +160,15 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
     )
         .prop_map(
             |((nodes, replication_factor), zones, leader_zones, node_groups, auth, rest)| {
-                let (drain_seconds, after, soak, bytes_per_second, moves_per_node, max_bytes) =
-                    rest;
+                let (
+                    drain_seconds,
+                    after,
+                    soak,
+                    bytes_per_second,
+                    moves_per_node,
+                    max_bytes,
+                    (size, class_name),
+                ) = rest;
                 KvClusterSpec {
                     nodes,
                     replication_factor,
@@ -174,6 +184,11 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
                         paused: None,
                     }),
                     partitions: Some(Partitions { max_bytes }),
+                    storage: Some(Storage {
+                        size,
+                        class_name,
+                        ..Storage::default()
+                    }),
                     auth: auth.map(|(open, secret_name)| Auth {
                         mode: if open {
                             AuthMode::None
@@ -225,6 +240,14 @@ fn broken() -> Vec<(KvClusterSpec, Option<KvClusterSpec>)> {
     let in_zone = |name: &str, zone: &str| NodeGroup {
         zone: Some(zone.into()),
         ..group(name, Some(3))
+    };
+    let stored = |size: Option<&str>, class: Option<&str>| KvClusterSpec {
+        storage: Some(Storage {
+            size: size.map(|size| Bytes::Text(size.into())),
+            class_name: class.map(String::from),
+            ..Storage::default()
+        }),
+        ..spec(3)
     };
     let alone = |spec| (spec, None);
     vec![
@@ -320,6 +343,9 @@ fn broken() -> Vec<(KvClusterSpec, Option<KvClusterSpec>)> {
             }),
             ..base()
         }),
+        alone(stored(Some("1Mi"), None)),
+        (stored(Some("20M"), None), Some(stored(Some("1Gi"), None))),
+        (stored(None, Some("fast")), Some(base())),
         (spec(1), Some(base())),
     ]
 }

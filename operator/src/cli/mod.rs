@@ -3,10 +3,12 @@
 mod crds;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::controller;
 use crate::exit::Exit;
 use crate::local::order::{Order, order};
 use crate::local::split::Where;
@@ -29,6 +31,8 @@ struct Cli {
 enum Command {
     /// Run a cluster on this machine, its nodes as processes; no Kubernetes needed.
     Local(Local),
+    /// Look after the KvClusters of a Kubernetes, from within it or by the kubeconfig at hand.
+    Run(Run),
     /// Print the custom resource definitions.
     Crds {
         /// Write them into files of this directory instead.
@@ -42,6 +46,35 @@ enum Command {
         #[arg(long)]
         node_binary: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Look after this namespace only; may be given several times [default: all].
+    #[arg(
+        long = "namespace",
+        value_name = "NAME",
+        env = "WATCH_NAMESPACES",
+        value_delimiter = ','
+    )]
+    namespaces: Vec<String>,
+    /// The image of nodes where a KvCluster names none.
+    #[arg(long, value_name = "IMAGE", env = "NODE_IMAGE", default_value_t = format!("ringkv/kv-node:{}", env!("CARGO_PKG_VERSION")))]
+    node_image: String,
+    /// Where metrics and health are served.
+    #[arg(long, default_value = "0.0.0.0:9090")]
+    listen: SocketAddr,
+    /// The namespace of the lease by which one of several operators does the work.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "POD_NAMESPACE",
+        default_value = "default"
+    )]
+    lease_namespace: String,
+    /// The name of this process among them [default: a random one].
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    identity: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -199,6 +232,46 @@ pub fn main() -> Exit {
             Err(error) => fail(&error, None, error.exit()),
         },
         Command::Local(local) => in_runtime(local),
+        Command::Run(arguments) => run_controller(arguments),
+    }
+}
+
+fn run_controller(arguments: Run) -> Exit {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .json()
+        .init();
+    let Run {
+        namespaces,
+        node_image,
+        listen,
+        lease_namespace,
+        identity,
+    } = arguments;
+    let options = controller::Options {
+        namespaces: namespaces
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .collect(),
+        node_image,
+        listen,
+        lease_namespace,
+        // A pod runs one process at a time: one that is started anew in it goes on with the lease of the one before.
+        identity: identity.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    match runtime
+        .map_err(controller::Error::Signals)
+        .and_then(|runtime| runtime.block_on(controller::run(options)))
+    {
+        Ok(()) => Exit::Ok,
+        Err(error) => fail(&error, None, error.exit()),
     }
 }
 

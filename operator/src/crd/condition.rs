@@ -85,6 +85,8 @@ reasons! {
     IdentityLost,
     /// Degraded: nodes have data, but the cluster's identity is missing.
     IdentityMissing,
+    /// Degraded: volumes of an earlier cluster of this name were kept.
+    OrphanedVolumes,
     /// Degraded: nodes are gone for good and are being replaced.
     NodesLost,
     /// Degraded: partitions have no quorum.

@@ -36,10 +36,13 @@ pub struct Rule {
     pub check: Check,
 }
 
-/// The offending value in words.
+/// The offending value in words. CEL's `format` makes them: the API server takes every `string(…)` that is joined to a text for endless, and
+/// refuses the definition for what it could cost.
 #[derive(Debug)]
 pub struct Got {
-    /// In CEL.
+    /// With a `%d` for each argument.
+    pub format: &'static str,
+    /// The arguments in CEL.
     pub cel: &'static str,
     /// Here.
     pub here: fn(&KvClusterSpec) -> String,
@@ -103,7 +106,8 @@ pub const RULES: &[Rule] = &[
         cel: "!has(self.replicationFactor) || self.nodes < 1 || self.replicationFactor <= self.nodes",
         message: "must be at most spec.nodes, since every copy needs a node of its own",
         got: Some(Got {
-            cel: "string(self.replicationFactor) + ' copies for ' + string(self.nodes) + ' nodes'",
+            format: "%d copies for %d nodes",
+            cel: "self.replicationFactor, self.nodes",
             here: |spec| {
                 format!(
                     "{} copies for {} nodes",
@@ -131,7 +135,8 @@ pub const RULES: &[Rule] = &[
         cel: "!has(self.zones) || size(self.zones) <= 20",
         message: "must name at most 20 zones",
         got: Some(Got {
-            cel: "string(size(self.zones))",
+            format: "%d",
+            cel: "size(self.zones)",
             here: |spec| zones(spec).map_or(0, <[_]>::len).to_string(),
         }),
         check: Check::Spec(|spec| zones(spec).is_none_or(|zones| zones.len() <= ZONES_MAX)),
@@ -198,7 +203,8 @@ pub const RULES: &[Rule] = &[
         cel: "!has(self.nodeGroups) || size(self.nodeGroups) <= 20",
         message: "must name at most 20 groups",
         got: Some(Got {
-            cel: "string(size(self.nodeGroups))",
+            format: "%d",
+            cel: "size(self.nodeGroups)",
             here: |spec| groups(spec).len().to_string(),
         }),
         check: Check::Spec(|spec| groups(spec).len() <= GROUPS_MAX),
@@ -276,7 +282,8 @@ pub const RULES: &[Rule] = &[
               : self.nodeGroups.map(group, has(group.count) ? group.count : 0).sum() == self.nodes)",
         message: "must have counts that add up to spec.nodes, or to at most that where one group leaves count out; change a count or spec.nodes",
         got: Some(Got {
-            cel: "string(self.nodeGroups.map(group, has(group.count) ? group.count : 0).sum()) + ' for ' + string(self.nodes) + ' nodes'",
+            format: "%d for %d nodes",
+            cel: "self.nodeGroups.map(group, has(group.count) ? group.count : 0).sum(), self.nodes",
             here: |spec| format!("{} for {} nodes", counted(spec), spec.nodes),
         }),
         check: Check::Spec(|spec| {
@@ -414,6 +421,41 @@ pub const RULES: &[Rule] = &[
         }),
     },
     Rule {
+        field: "storage",
+        cel: "!has(self.storage) || !has(self.storage.size) || \
+              string(self.storage.size).matches('^([1-9][0-9]{7,14}|[1-9][0-9]{1,8}Mi|[1-9][0-9]{1,8}M|[1-9][0-9]{0,6}[GT]i?)$')",
+        message: "must have at least 10M for size, as a number of bytes or a quantity such as 512Mi or 10Gi",
+        got: None,
+        check: Check::Spec(|spec| {
+            let size = spec
+                .storage
+                .as_ref()
+                .and_then(|storage| storage.size.as_ref());
+            size.is_none_or(is_volume_size)
+        }),
+    },
+    Rule {
+        field: "storage",
+        cel: "!has(self.storage) || !has(self.storage.size) || !has(oldSelf.storage) || !has(oldSelf.storage.size) || \
+              !string(self.storage.size).matches('^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$') || \
+              !string(oldSelf.storage.size).matches('^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$') || \
+              quantity(string(self.storage.size)).compareTo(quantity(string(oldSelf.storage.size))) >= 0",
+        message: "must not have a smaller size than before: volumes can only grow",
+        got: None,
+        check: Check::Change(|new, old| {
+            let size = |spec: &KvClusterSpec| spec.storage.as_ref()?.size.as_ref()?.get();
+            size(new).zip(size(old)).is_none_or(|(new, old)| new >= old)
+        }),
+    },
+    Rule {
+        field: "storage",
+        cel: "(has(self.storage) && has(self.storage.className) ? self.storage.className : '') == \
+              (has(oldSelf.storage) && has(oldSelf.storage.className) ? oldSelf.storage.className : '')",
+        message: "must keep its className: volumes can't change their class; make a new cluster and copy the data",
+        got: None,
+        check: Check::Change(|new, old| class_name(new) == class_name(old)),
+    },
+    Rule {
         field: "nodes",
         cel: "has(self.replicationFactor) || self.nodes >= (has(oldSelf.replicationFactor) ? oldSelf.replicationFactor : \
               (oldSelf.nodes < 3 ? oldSelf.nodes : 3))",
@@ -426,11 +468,13 @@ pub const RULES: &[Rule] = &[
 ];
 
 const GOT_NODES: Got = Got {
-    cel: "string(self.nodes)",
+    format: "%d",
+    cel: "self.nodes",
     here: |spec| spec.nodes.to_string(),
 };
 const GOT_FACTOR: Got = Got {
-    cel: "string(self.replicationFactor)",
+    format: "%d",
+    cel: "self.replicationFactor",
     here: |spec| spec.replication_factor().to_string(),
 };
 
@@ -445,7 +489,7 @@ impl Rule {
             message_expression: self
                 .got
                 .as_ref()
-                .map(|got| format!("'{text}, got ' + {}", got.cel)),
+                .map(|got| format!("'{text}, got {}'.format([{}])", got.format, got.cel)),
             field_path: Some(format!(".{}", self.field)),
             ..ValidationRule::default()
         }
@@ -507,6 +551,30 @@ pub fn name_violation(name: &str) -> Option<Violation> {
         message,
         reason: Reason::InvalidSpec,
     })
+}
+
+fn class_name(spec: &KvClusterSpec) -> &str {
+    let storage = spec.storage.as_ref();
+    storage
+        .and_then(|storage| storage.class_name.as_deref())
+        .unwrap_or_default()
+}
+
+/// What the CEL of the size says, digit by digit.
+fn is_volume_size(size: &Bytes) -> bool {
+    let text = match size {
+        Bytes::Number(number) => number.to_string(),
+        Bytes::Text(text) => text.clone(),
+    };
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let lengths = match unit {
+        "" => 8..=15,
+        "M" | "Mi" => 2..=9,
+        "G" | "Gi" | "T" | "Ti" => 1..=7,
+        _ => return false,
+    };
+    lengths.contains(&number.len()) && !number.starts_with('0')
 }
 
 fn zones(spec: &KvClusterSpec) -> Option<&[String]> {

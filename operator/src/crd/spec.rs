@@ -1,6 +1,8 @@
 //! What a user writes. Every field says its unit and default: these sentences are `kubectl explain`.
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,11 @@ pub const REPLICATION_FACTOR_DEFAULT: i32 = 3;
     shortname = "kvc",
     category = "ringkv",
     status = "KvClusterStatus",
+    scale(
+        spec_replicas_path = ".spec.nodes",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
     derive = "PartialEq",
     doc = "A cluster of nodes that hold DynamoDB-compatible tables, replicated over zones.",
     printcolumn = r#"{"name":"Nodes", "type":"integer", "jsonPath":".spec.nodes", "description":"Nodes wanted"}"#,
@@ -91,9 +98,80 @@ pub struct KvClusterSpec {
     #[schemars(length(max = 64))]
     pub restarted_at: Option<String>,
 
-    /// Whom the DynamoDB API serves. Default: on the local platform everyone on this machine.
+    /// Whom the DynamoDB API serves. Default: on the local platform everyone on this machine; on Kubernetes who has the keys of the
+    /// Secret `<cluster>-credentials`, which the operator makes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+
+    /// CPU and memory of each node, as a container has them, where its group says nothing. Default: none asked for, no limit. The local
+    /// platform gives no heed to them but restarts nodes when they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+
+    /// The image that nodes run, at most 512 characters; on Kubernetes only. Default: the one that the operator came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub image: Option<String>,
+
+    /// The Service that clients use, named like the cluster; on Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+
+    /// What pods have beside what the operator gives them; on Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Pod>,
+}
+
+/// The Service that clients use.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Service {
+    /// How it can be reached: `ClusterIP` from within, `NodePort`, or `LoadBalancer`. Default: ClusterIP.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub type_: Option<ServiceType>,
+    /// Annotations that it gets, as load balancers want them. Has no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+/// How a Service can be reached.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum ServiceType {
+    /// From within the Kubernetes cluster.
+    #[default]
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// On a port of every worker.
+    NodePort,
+    /// By a load balancer.
+    LoadBalancer,
+}
+
+/// What pods have beside what the operator gives them. A change restarts nodes one by one.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pod {
+    /// Labels that each pod gets; those of the operator win. Has no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Annotations that each pod gets. Has no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// Labels that a worker must have. Has no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<BTreeMap<String, String>>,
+    /// Taints of workers that pods put up with. Has no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 50))]
+    pub tolerations: Option<Vec<Toleration>>,
+    /// Name of the PriorityClass. Has no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub priority_class_name: Option<String>,
+    /// Name of the ServiceAccount, whose token pods don't get. Default: `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub service_account_name: Option<String>,
 }
 
 /// Nodes of one kind.
@@ -215,6 +293,19 @@ pub struct Storage {
     /// `Retain`: the disk of a node that left is kept. `Delete`: it is deleted once the node is removed. Default: Retain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<StoragePolicy>,
+    /// How large each node's volume is, as a quantity such as `10Gi`; it may grow but not shrink. On Kubernetes only. Default: 10Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Bytes>,
+    /// Name of the StorageClass of volumes that are made from now on, which can't be changed; at most 253 characters. On Kubernetes
+    /// only. Default: the default class there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub class_name: Option<String>,
+    /// The id of an earlier cluster of this name whose volumes were kept: they are taken over with all their data. At most 64
+    /// characters. On Kubernetes only. Has no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub adopt: Option<String>,
 }
 
 /// What becomes of the disk of a node that left.

@@ -24,6 +24,9 @@ pub struct KvClusterStatus {
     pub cluster_version: Option<u32>,
     /// Number of nodes that exist, whatever their state.
     pub replicas: i32,
+    /// Label selector of the nodes' pods, for `kubectl scale` and autoscalers; on Kubernetes only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// Number of nodes that serve.
     pub nodes_up: i32,
     /// What is being done now; left out while nothing is.

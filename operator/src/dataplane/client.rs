@@ -44,12 +44,26 @@ pub struct TlsPaths {
     pub key: PathBuf,
 }
 
+/// Where the operator's certificates come from.
+#[derive(Clone, Debug)]
+pub enum TlsSource {
+    /// Files, read when a connection is made.
+    Files(TlsPaths),
+    /// They are here.
+    Texts(ClientTls),
+    /// There are none yet.
+    Nothing,
+}
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no node to ask.
     #[error("no node answers")]
     Nobody,
+    /// The cluster's CA is not made yet.
+    #[error("the cluster has no certificates yet")]
+    NoCertificates,
     /// There is no connection.
     #[error(transparent)]
     Connect(#[from] client::Error),
@@ -83,7 +97,7 @@ impl Error {
 /// Clients of all nodes; each keeps its connection and dials again by itself.
 #[derive(Debug)]
 pub struct AdminClients {
-    tls: TlsPaths,
+    tls: TlsSource,
     timeout: Duration,
     clients: BTreeMap<String, AdminClient<Channel>>,
     answers: BTreeMap<NodeId, (Instant, Answer)>,
@@ -100,6 +114,12 @@ impl AdminClients {
     /// Certificates are read when the first connection is made: they need not exist yet.
     #[must_use]
     pub const fn new(tls: TlsPaths) -> Self {
+        Self::with(TlsSource::Files(tls))
+    }
+
+    /// Clients of whatever source.
+    #[must_use]
+    pub const fn with(tls: TlsSource) -> Self {
         Self {
             tls,
             timeout: OBSERVE_TIMEOUT,
@@ -117,8 +137,24 @@ impl AdminClients {
         }
     }
 
-    fn tls(&self) -> Result<ClientTls, client::Error> {
-        ClientTls::from_files(&self.tls.ca, &self.tls.cert, &self.tls.key)
+    /// Takes other certificates; connections are made anew if they differ.
+    pub fn set_certificates(&mut self, tls: ClientTls) {
+        let is_same = matches!(&self.tls, TlsSource::Texts(old)
+            if (&old.ca, &old.certificate, &old.key) == (&tls.ca, &tls.certificate, &tls.key));
+        if !is_same {
+            self.clients.clear();
+            self.tls = TlsSource::Texts(tls);
+        }
+    }
+
+    fn tls(&self) -> Result<ClientTls, Error> {
+        match &self.tls {
+            TlsSource::Files(TlsPaths { ca, cert, key }) => {
+                Ok(ClientTls::from_files(ca, cert, key)?)
+            }
+            TlsSource::Texts(tls) => Ok(tls.clone()),
+            TlsSource::Nothing => Err(Error::NoCertificates),
+        }
     }
 
     async fn client(&mut self, address: &str) -> Result<AdminClient<Channel>, Error> {

@@ -13,7 +13,7 @@ use kv_proto::admin::{
 };
 use kv_ring::NodeId;
 
-pub use client::{AdminClients, Error, TlsPaths};
+pub use client::{AdminClients, Error, TlsPaths, TlsSource};
 
 /// A node that answered.
 #[derive(Clone, Debug, Default, PartialEq)]

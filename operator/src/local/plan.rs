@@ -10,6 +10,7 @@ use super::status::{Format, size};
 use super::{Error, orders, run};
 use crate::plan::World;
 use crate::plan::preview::{Preview, preview};
+use crate::platform::local;
 use crate::reconcile::{self, validate};
 
 /// The text to print.
@@ -25,7 +26,8 @@ pub async fn plan(root: &Path, file: &Path, format: Format) -> Result<String, Er
         dir: cluster.dir.root().to_owned(),
     };
     let known = cluster.view.cluster.as_ref().ok_or_else(nobody)?;
-    let wanted = validate::validate(&object).map_err(reconcile::Error::Validate)?;
+    let wanted =
+        validate::validate(&object, local::DEFAULTS).map_err(reconcile::Error::Validate)?;
     let orders = orders::read(&cluster.dir)?;
     let world = World {
         cluster: &wanted,

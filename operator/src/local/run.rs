@@ -260,6 +260,7 @@ impl Operator {
             status,
             moves,
             is_busy,
+            observed: _,
         } = result?;
         self.terminal.status(&self.told, &status, self.dir.root());
         self.terminal.moves(&moves, status.plan.as_ref());

@@ -140,6 +140,11 @@ pub enum Blocked {
     },
     /// Disks hold data, but nothing says of which cluster.
     IdentityMissing,
+    /// Disks of an earlier cluster of this name were kept, and nobody has said whether they are this one's.
+    Orphaned {
+        /// The earlier cluster.
+        cluster_id: String,
+    },
 }
 
 /// What is being done, the most telling first.
@@ -211,6 +216,14 @@ pub fn plan(world: &World<'_>) -> Plan {
         fresh_id,
         ..
     } = *world;
+    if let Some(cluster_id) = &inventory.orphaned {
+        return Plan {
+            blocked: Some(Blocked::Orphaned {
+                cluster_id: cluster_id.clone(),
+            }),
+            ..Plan::default()
+        };
+    }
     let any_data = inventory.nodes.values().any(|node| node.disk == Disk::Used);
     let Some(identity) = &inventory.identity else {
         if any_data {

@@ -8,11 +8,11 @@ use super::tokens::{Wishes, change};
 use super::*;
 use crate::crd::{KvCluster, KvClusterSpec, NodeGroup};
 use crate::dataplane::NodeView;
-use crate::platform::{Addresses, ClusterIdentity};
+use crate::platform::{Addresses, ClusterIdentity, local};
 use crate::reconcile::validate::validate;
 
 fn of_spec(spec: KvClusterSpec) -> Cluster {
-    validate(&KvCluster::new("rides", spec)).expect("valid")
+    validate(&KvCluster::new("rides", spec), local::DEFAULTS).expect("valid")
 }
 
 fn cluster(nodes: i32) -> Cluster {
@@ -46,6 +46,7 @@ fn inventory(formed: Option<bool>, nodes: impl IntoIterator<Item = NodeObject>) 
             founders: BTreeSet::new(),
         }),
         nodes: nodes.into_iter().map(|node| (node.id, node)).collect(),
+        orphaned: None,
     }
 }
 

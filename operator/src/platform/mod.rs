@@ -3,7 +3,9 @@
 //! Invariants of every platform: `observe` waits for nothing to change; `apply` returns before its effect is seen, and doing
 //! it again does no harm; [`Presence::Unknown`] is never taken for dead.
 
+pub mod kubernetes;
 pub mod local;
+pub mod pki;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -104,6 +106,17 @@ pub struct Inventory {
     pub identity: Option<ClusterIdentity>,
     /// Its nodes.
     pub nodes: BTreeMap<NodeId, NodeObject>,
+    /// The id of an earlier cluster of this name whose disks were kept. Nobody has said that they are this one's.
+    pub orphaned: Option<String>,
+}
+
+/// What a spec means where it says nothing: this differs by where nodes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// The zones.
+    pub zones: &'static [&'static str],
+    /// Whether the API is open to all; else access keys are made.
+    pub is_open: bool,
 }
 
 /// One thing that a platform can do.
@@ -139,6 +152,15 @@ pub enum Action {
     },
     /// Tell a node's process to end in order; by force if it does not in time.
     Stop(NodeId),
+    /// The same for a process that is to run again: a platform that starts processes by itself is told first as what.
+    Restart {
+        /// The node.
+        id: NodeId,
+        /// As for [`Action::Start`].
+        revision: String,
+        /// As for [`Action::Start`].
+        drain_seconds: u32,
+    },
     /// Put aside what is left of a node that is gone, or delete it.
     Forget {
         /// The node.
@@ -157,6 +179,9 @@ pub enum Action {
 pub trait Platform: Send {
     /// Why something could not be done.
     type Error: std::error::Error + Send + Sync + 'static;
+
+    /// What a spec means where it says nothing.
+    const DEFAULTS: Defaults;
 
     /// What is there now.
     fn observe(&mut self) -> impl Future<Output = Result<Inventory, Self::Error>> + Send;

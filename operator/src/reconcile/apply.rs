@@ -116,9 +116,19 @@ async fn run<P: Platform, D: DataPlane>(
             Err(error) if error.is_refusal() => End::Wait(error.reason()),
             result => end(result, false),
         },
-        Task::Restart { id, request } => {
+        Task::Restart {
+            id,
+            request,
+            revision,
+            drain_seconds,
+        } => {
+            let action = Action::Restart {
+                id: *id,
+                revision: revision.clone(),
+                drain_seconds: *drain_seconds,
+            };
             match dataplane.ask_permit(addresses, request.clone()).await {
-                Ok(reply) if reply.given => end(platform.apply(&Action::Stop(*id)).await, true),
+                Ok(reply) if reply.given => end(platform.apply(&action).await, true),
                 Ok(reply) => End::Wait(format!(
                     "node {id} can't be restarted yet: {}",
                     reply.why_not

@@ -40,6 +40,10 @@ pub enum Task {
         id: NodeId,
         /// The call.
         request: AskPermitRequest,
+        /// As what it starts again.
+        revision: String,
+        /// For how many seconds it serves on when it is told to stop.
+        drain_seconds: u32,
     },
 }
 
@@ -113,7 +117,7 @@ fn task(cluster: &Cluster, observed: &Observed, step: Step) -> Result<Task, Erro
             let request = bootstrap(cluster, observed)?;
             Task::Bootstrap { address, request }
         }
-        Step::Restart { id, incarnation } => restart(cluster, id, incarnation),
+        Step::Restart { id, incarnation } => restart(cluster, observed, id, incarnation),
         Step::Configure(settings) => Task::Call(Call::Configure(ConfigureRequest {
             settings: Some(settings),
         })),
@@ -147,7 +151,7 @@ fn task(cluster: &Cluster, observed: &Observed, step: Step) -> Result<Task, Erro
     })
 }
 
-fn restart(cluster: &Cluster, id: NodeId, incarnation: u64) -> Task {
+fn restart(cluster: &Cluster, observed: &Observed, id: NodeId, incarnation: u64) -> Task {
     let ttl = PERMIT + Duration::from_secs(u64::from(cluster.drain_seconds));
     let request = AskPermitRequest {
         node_id: id.0,
@@ -156,7 +160,18 @@ fn restart(cluster: &Cluster, id: NodeId, incarnation: u64) -> Task {
         reason: "restart".to_owned(),
         allow_unavailable: cluster.allow_unavailable,
     };
-    Task::Restart { id, request }
+    let group = observed
+        .inventory()
+        .nodes
+        .get(&id)
+        .and_then(|node| cluster.group(&node.group));
+    let revision = group.map(|group| group.revision.clone());
+    Task::Restart {
+        id,
+        request,
+        revision: revision.unwrap_or_default(),
+        drain_seconds: cluster.drain_seconds,
+    }
 }
 
 fn describe(observed: &Observed, id: NodeId, weight: u32) -> Option<Node> {

@@ -59,6 +59,8 @@ pub struct Outcome {
     pub moves: Vec<Move>,
     /// Whether a step was taken, or waits to be.
     pub is_busy: bool,
+    /// What was there before the steps.
+    pub observed: observe::Observed,
 }
 
 /// One round.
@@ -101,7 +103,7 @@ async fn run<P: Platform, D: DataPlane>(
     let observed = observe::observe(platform, dataplane)
         .await
         .map_err(Error::Observe)?;
-    let cluster = validate::validate(object)?;
+    let cluster = validate::validate(object, P::DEFAULTS)?;
     let plan = plan::plan(&cluster, &observed, orders, object.status.as_ref(), now);
     let applied = match look {
         Some(look) => apply::Applied::nothing(look),
@@ -115,18 +117,21 @@ async fn run<P: Platform, D: DataPlane>(
         }
     };
     let progress = observed.view().progress.as_ref();
+    let moves = progress
+        .map(|progress| progress.moves.clone())
+        .unwrap_or_default();
+    let status = status::status(&status::Inputs {
+        object,
+        observed: &observed,
+        plan: &plan,
+        applied: &applied,
+        refused,
+        now,
+    });
     Ok(Outcome {
-        moves: progress
-            .map(|progress| progress.moves.clone())
-            .unwrap_or_default(),
+        status,
+        moves,
         is_busy: !plan.get().steps.is_empty() || plan.get().activity.is_some(),
-        status: status::status(&status::Inputs {
-            object,
-            observed: &observed,
-            plan: &plan,
-            applied: &applied,
-            refused,
-            now,
-        }),
+        observed,
     })
 }

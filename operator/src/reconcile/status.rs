@@ -108,6 +108,7 @@ pub fn status(inputs: &Inputs<'_>) -> KvClusterStatus {
             .map(|cluster| cluster.cluster_version)
             .or(before.cluster_version),
         replicas: i32::try_from(all.iter().filter(shown).count()).unwrap_or(i32::MAX),
+        selector: before.selector.clone(),
         nodes_up: i32::try_from(facts.serving).unwrap_or(i32::MAX),
         plan: progress::plan(plan.get(), applied, view),
         upgrade: progress::upgrade(plan.get().newer_version, before.upgrade.as_ref(), *now),
@@ -414,6 +415,13 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Ver
     if plan.get().blocked == Some(Blocked::IdentityMissing) {
         let message = "nodes have data, but the file with the cluster's identity is missing; nothing is started. Put it back";
         return Verdict::yes(Degraded, Reason::IdentityMissing, message);
+    }
+    if let Some(Blocked::Orphaned { cluster_id }) = &plan.get().blocked {
+        let message = format!(
+            "volumes of an earlier cluster of this name were kept; to take them over set spec.storage.adopt: {cluster_id}, to begin \
+             anew delete them and the Secret that goes with them"
+        );
+        return Verdict::yes(Degraded, Reason::OrphanedVolumes, message);
     }
     if !plan.get().identity_lost.is_empty() {
         let lost: Vec<String> = plan

@@ -7,12 +7,12 @@ use kv_ring::Token;
 
 use crate::crd::rules::{self, Violation};
 use crate::crd::{AuthMode, KvCluster, KvClusterSpec, NodeGroup, StoragePolicy, duration};
+use crate::platform::Defaults;
 
-/// Zones of the local platform where the spec names none.
-const ZONES_DEFAULT: [&str; 3] = ["a", "b", "c"];
 /// The group of all nodes where the spec has none.
 pub const GROUP_DEFAULT: &str = "default";
-const DRAIN_SECONDS_DEFAULT: u32 = 10;
+/// For how many seconds a node that is told to stop serves on where the spec says nothing.
+pub const DRAIN_SECONDS_DEFAULT: u32 = 10;
 const REPAIR_AFTER_DEFAULT: Duration = Duration::from_secs(600);
 const SOAK_DEFAULT: Duration = Duration::from_secs(600);
 
@@ -85,7 +85,7 @@ impl std::fmt::Display for Violation {
 ///
 /// # Errors
 /// The first rule that it breaks.
-pub fn validate(object: &KvCluster) -> Result<Cluster, Error> {
+pub fn validate(object: &KvCluster, defaults: Defaults) -> Result<Cluster, Error> {
     let name = object.metadata.name.clone().unwrap_or_default();
     let broken = rules::name_violation(&name);
     if let Some(violation) =
@@ -108,8 +108,9 @@ pub fn validate(object: &KvCluster) -> Result<Cluster, Error> {
     Ok(Cluster {
         name,
         nodes: count(spec.nodes),
-        zones: zones.unwrap_or_else(|| ZONES_DEFAULT.map(String::from).to_vec()),
-        groups: groups(spec),
+        zones: zones
+            .unwrap_or_else(|| defaults.zones.iter().map(|&zone| zone.to_owned()).collect()),
+        groups: groups(spec, defaults),
         settings: settings(spec, repair_after),
         drain_seconds: spec.drain_seconds.map_or(DRAIN_SECONDS_DEFAULT, count),
         repair_after,
@@ -152,7 +153,7 @@ fn settings(spec: &KvClusterSpec, repair_after: Duration) -> Settings {
     }
 }
 
-fn groups(spec: &KvClusterSpec) -> Vec<Group> {
+fn groups(spec: &KvClusterSpec, defaults: Defaults) -> Vec<Group> {
     let all = NodeGroup {
         name: GROUP_DEFAULT.to_owned(),
         ..NodeGroup::default()
@@ -165,7 +166,7 @@ fn groups(spec: &KvClusterSpec) -> Vec<Group> {
         .sum();
     let rest = count(spec.nodes).saturating_sub(given);
     let make = |group: NodeGroup| {
-        let revision = revision(spec, &group);
+        let revision = revision(spec, &group, defaults);
         let NodeGroup {
             name,
             count: wanted,
@@ -185,16 +186,23 @@ fn groups(spec: &KvClusterSpec) -> Vec<Group> {
 }
 
 /// What takes a restart: whom the API serves, the resources, and the wish itself. Nothing of the operator's own is in it.
-fn revision(spec: &KvClusterSpec, group: &NodeGroup) -> String {
-    // Open to all is the default, spelt out or not.
+fn revision(spec: &KvClusterSpec, group: &NodeGroup, defaults: Defaults) -> String {
+    // The default, spelt out or not.
     let auth = spec
         .auth
         .as_ref()
-        .filter(|auth| auth.mode != AuthMode::None);
-    let parts = serde_json::json!({
+        .filter(|auth| !defaults.is_open || auth.mode != AuthMode::None);
+    let mut parts = serde_json::json!({
         "auth": auth,
-        "resources": group.resources,
+        "resources": group.resources.as_ref().or(spec.resources.as_ref()),
         "restartedAt": spec.restarted_at,
     });
+    // What came later is in it only where it is said: else nodes of before would count as outdated.
+    if let Some(image) = &spec.image {
+        parts["image"] = serde_json::json!(image);
+    }
+    if let Some(pod) = &spec.pod {
+        parts["pod"] = serde_json::json!(pod);
+    }
     Token::of(parts.to_string().as_bytes()).to_string()
 }

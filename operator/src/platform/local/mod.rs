@@ -28,7 +28,9 @@ use rustix::process::Signal;
 pub use error::Error;
 pub use slot::Event;
 
-use super::{Action, Addresses, ClusterIdentity, Disk, Inventory, NodeObject, Platform, Presence};
+use super::{
+    Action, Addresses, ClusterIdentity, Defaults, Disk, Inventory, NodeObject, Platform, Presence,
+};
 use crate::plan::seats::Seat;
 use dir::{Dir, NodeDir};
 use identity::IdentityFile;
@@ -40,6 +42,11 @@ use slot::Slot;
 
 /// How long a node that is told to end may take beyond the time for which it serves on.
 const FORCE_AFTER: Duration = Duration::from_secs(30);
+/// Everyone on this machine is served, and nodes are dealt to three zones as if it had them.
+pub const DEFAULTS: Defaults = Defaults {
+    zones: &["a", "b", "c"],
+    is_open: true,
+};
 /// All nodes of a local cluster run on this machine.
 const HOST: &str = "localhost";
 
@@ -403,6 +410,8 @@ impl LocalPlatform {
 impl Platform for LocalPlatform {
     type Error = Error;
 
+    const DEFAULTS: Defaults = DEFAULTS;
+
     async fn observe(&mut self) -> Result<Inventory, Error> {
         let identity = identity::read(&self.dir.identity())?;
         let mut inventory = Inventory {
@@ -420,6 +429,7 @@ impl Platform for LocalPlatform {
                 },
             ),
             nodes: BTreeMap::new(),
+            orphaned: None,
         };
         for (id, config) in self.configs()? {
             let node = self.dir.node(&config.name);
@@ -451,7 +461,8 @@ impl Platform for LocalPlatform {
                 revision,
                 drain_seconds,
             } => self.start(*id, revision, *drain_seconds),
-            Action::Stop(id) => self.stop(*id),
+            // What ended is found Absent and started as what is wanted then.
+            Action::Stop(id) | Action::Restart { id, .. } => self.stop(*id),
             Action::Forget { id, deletes_disk } => self.forget(*id, *deletes_disk),
             Action::MarkFormed { founders } => self.mark_formed(founders),
         }

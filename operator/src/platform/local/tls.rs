@@ -1,24 +1,11 @@
-//! The cluster's own CA and what it signs: a certificate a node and one for the operator.
-//!
-//! Who a certificate speaks for stands in a URI SAN ([`kv_proto::identity`]); clients verify one fixed DNS name, whatever
-//! address they dial.
+//! Certificates of a local cluster: files that are made once ([`super::super::pki`]).
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-
-use jiff::{Timestamp, ToSpan, tz::TimeZone};
-use kv_proto::identity::{Identity, TLS_SERVER_NAME};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
-};
 
 use super::Error;
 use super::dir::{Dir, NodeDir, make_dir, read_file, write_file};
 use crate::dataplane::TlsPaths;
-
-/// How long certificates of a local cluster are good for.
-const YEARS: i64 = 10;
+use crate::platform::pki::{Authority, Pair, Subject};
 
 /// The CA's certificate.
 #[must_use]
@@ -37,59 +24,34 @@ pub fn operator_paths(dir: &Dir) -> TlsPaths {
     }
 }
 
-/// The CA of one cluster.
+/// The CA of one directory.
 #[derive(Debug)]
-pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+struct Ca {
+    authority: Authority,
 }
 
-/// Whose certificate.
-#[derive(Clone, Copy, Debug)]
-pub enum Subject<'a> {
-    /// A node, with its id and name.
-    Node(u64, &'a str),
-    /// The operator.
-    Operator,
-}
-
-impl Authority {
+impl Ca {
     /// The CA of a directory, made if there is none; the second answer tells whether it was made now.
-    ///
-    /// # Errors
-    /// A file can't be read or written, or holds no CA.
-    pub fn open(dir: &Dir, cluster_id: &str) -> Result<(Self, bool), Error> {
+    fn open(dir: &Dir, cluster_id: &str) -> Result<(Self, bool), Error> {
         let (cert_path, key_path) = (ca_path(dir), dir.tls().join("ca.key"));
         let failed = |source| Error::Certificate {
             path: cert_path.clone(),
             source,
         };
         if let (Some(cert), Some(key)) = (read_file(&cert_path)?, read_file(&key_path)?) {
-            let key = KeyPair::from_pem(&key).map_err(failed)?;
-            let issuer = Issuer::from_ca_cert_pem(&cert, key).map_err(failed)?;
-            return Ok((Self { issuer }, false));
+            let authority = Authority::load(&Pair { cert, key }).map_err(failed)?;
+            return Ok((Self { authority }, false));
         }
         make_dir(&dir.tls())?;
-        let key = KeyPair::generate().map_err(failed)?;
-        let mut params = params(&format!("ringkv CA of {cluster_id}"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let cert = params.self_signed(&key).map_err(failed)?;
+        let (authority, Pair { cert, key }) = Authority::generate(cluster_id).map_err(failed)?;
         // The key first: a certificate without its key would never be made anew.
-        write_file(&key_path, key.serialize_pem().as_bytes())?;
-        write_file(&cert_path, cert.pem().as_bytes())?;
-        Ok((
-            Self {
-                issuer: Issuer::new(params, key),
-            },
-            true,
-        ))
+        write_file(&key_path, key.as_bytes())?;
+        write_file(&cert_path, cert.as_bytes())?;
+        Ok((Self { authority }, true))
     }
 
     /// Issues a certificate, unless both files are there.
-    ///
-    /// # Errors
-    /// A file can't be written, or a name is no DNS name.
-    pub fn issue(
+    fn issue(
         &self,
         cluster_id: &str,
         subject: Subject<'_>,
@@ -99,34 +61,33 @@ impl Authority {
         if read_file(cert_path)?.is_some() && read_file(key_path)?.is_some() {
             return Ok(());
         }
-        let failed = |source| Error::Certificate {
-            path: cert_path.to_owned(),
-            source,
-        };
-        let mut params = leaf(cluster_id, subject).map_err(failed)?;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let key = KeyPair::generate().map_err(failed)?;
-        let cert = params.signed_by(&key, &self.issuer).map_err(failed)?;
-        write_file(key_path, key.serialize_pem().as_bytes())?;
-        write_file(cert_path, cert.pem().as_bytes())
+        let Pair { cert, key } = self
+            .authority
+            .issue(cluster_id, subject)
+            .map_err(|source| Error::Certificate {
+                path: cert_path.to_owned(),
+                source,
+            })?;
+        write_file(key_path, key.as_bytes())?;
+        write_file(cert_path, cert.as_bytes())
     }
 }
 
 /// Issues all certificates of a cluster that are not there; tells whether the CA was made now.
 ///
 /// # Errors
-/// As [`Authority::issue`].
+/// A file can't be read or written, or a name is no DNS name.
 pub fn make_all<'a>(
     dir: &Dir,
     cluster_id: &str,
     nodes: impl Iterator<Item = (u64, &'a str, NodeDir)>,
 ) -> Result<bool, Error> {
-    let (authority, is_new) = Authority::open(dir, cluster_id)?;
+    let (ca, is_new) = Ca::open(dir, cluster_id)?;
     let operator = operator_paths(dir);
-    authority.issue(cluster_id, Subject::Operator, &operator.cert, &operator.key)?;
+    ca.issue(cluster_id, Subject::Operator, &operator.cert, &operator.key)?;
     for (id, name, node) in nodes {
         make_dir(node.root())?;
-        authority.issue(
+        ca.issue(
             cluster_id,
             Subject::Node(id, name),
             &node.cert(),
@@ -134,58 +95,6 @@ pub fn make_all<'a>(
         )?;
     }
     Ok(is_new)
-}
-
-fn leaf(cluster_id: &str, subject: Subject<'_>) -> Result<CertificateParams, rcgen::Error> {
-    let uri = |identity: Identity| identity.to_string().try_into().map(SanType::URI);
-    let dns = |name: &str| name.try_into().map(SanType::DnsName);
-    let (name, names, usages) = match subject {
-        Subject::Node(id, name) => (
-            name,
-            vec![
-                dns(TLS_SERVER_NAME)?,
-                dns("localhost")?,
-                dns(name)?,
-                SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                uri(Identity::node(cluster_id, id))?,
-            ],
-            vec![
-                ExtendedKeyUsagePurpose::ServerAuth,
-                ExtendedKeyUsagePurpose::ClientAuth,
-            ],
-        ),
-        Subject::Operator => (
-            "operator",
-            vec![uri(Identity::operator(cluster_id))?],
-            vec![ExtendedKeyUsagePurpose::ClientAuth],
-        ),
-    };
-    let mut params = params(name);
-    params.subject_alt_names = names;
-    params.extended_key_usages = usages;
-    params.use_authority_key_identifier_extension = true;
-    Ok(params)
-}
-
-fn params(common_name: &str) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-    // From yesterday: clocks differ. To the first of the month, since days of other years may not exist.
-    let from = today.saturating_sub(1.day());
-    let to = today.saturating_add(YEARS.years());
-    let day = |date: jiff::civil::Date, day: i8| {
-        let month = u8::try_from(date.month()).unwrap_or(1);
-        rcgen::date_time_ymd(
-            i32::from(date.year()),
-            month,
-            u8::try_from(day).unwrap_or(1),
-        )
-    };
-    (params.not_before, params.not_after) = (day(from, from.day()), day(to, 1));
-    params
 }
 
 #[cfg(test)]

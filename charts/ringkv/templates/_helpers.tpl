@@ -1,0 +1,56 @@
+{{- define "ringkv.name" -}}
+{{- printf "%s-operator" (.Release.Name | trunc 40 | trimSuffix "-") -}}
+{{- end -}}
+
+{{- define "ringkv.serviceAccount" -}}
+{{- default (include "ringkv.name" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "ringkv.selector" -}}
+app.kubernetes.io/name: ringkv-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "ringkv.labels" -}}
+{{ include "ringkv.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Least privilege: Secrets by name only, never listed or watched; pods are never made, only taken away. */}}
+{{- define "ringkv.rules" -}}
+- apiGroups: [ringkv.dev]
+  resources: [kvclusters]
+  verbs: [get, list, watch]
+- apiGroups: [ringkv.dev]
+  resources: [kvclusters/status]
+  verbs: [patch]
+- apiGroups: [ringkv.dev]
+  resources: [kvclusters/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, delete]
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch, create, patch, update, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, patch, update, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

@@ -1,0 +1,140 @@
+//! What the operator counts, in Prometheus' text format.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+/// All metrics of a process.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    reconciles: Family<Vec<(&'static str, &'static str)>, Counter>,
+    seconds: Histogram,
+    api_calls: Family<Vec<(&'static str, &'static str)>, Counter>,
+    status_writes: Counter,
+    clusters: Gauge,
+    is_leader: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("ringkv_operator");
+        let (reconciles, api_calls) = (Family::default(), Family::default());
+        // From 1 ms to 16 s.
+        let seconds = Histogram::new([0.001, 0.004, 0.016, 0.064, 0.25, 1.0, 4.0, 16.0]);
+        let (status_writes, clusters, is_leader) =
+            (Counter::default(), Gauge::default(), Gauge::default());
+        registry.register(
+            "reconciles",
+            "Rounds of reconciliation by outcome: done, failed",
+            Clone::clone(&reconciles),
+        );
+        registry.register(
+            "reconcile_seconds",
+            "How long rounds take",
+            Clone::clone(&seconds),
+        );
+        registry.register(
+            "api_calls",
+            "Requests to the API server by verb, kind and outcome",
+            Clone::clone(&api_calls),
+        );
+        registry.register(
+            "status_writes",
+            "Changes of a status that were written",
+            Clone::clone(&status_writes),
+        );
+        registry.register(
+            "clusters",
+            "KvClusters that are looked after",
+            Clone::clone(&clusters),
+        );
+        registry.register(
+            "is_leader",
+            "1 while this process does the work, 0 while it stands by",
+            Clone::clone(&is_leader),
+        );
+        Self(Arc::new(Inner {
+            registry,
+            reconciles,
+            seconds,
+            api_calls,
+            status_writes,
+            clusters,
+            is_leader,
+        }))
+    }
+}
+
+impl Metrics {
+    /// Counts a round.
+    pub fn reconciled(&self, outcome: &'static str, took: Duration) {
+        let labels: Labels<1> = [("outcome", outcome)];
+        self.0.reconciles.get_or_create(&labels.to_vec()).inc();
+        self.0.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request.
+    pub fn api_call(&self, verb: &'static str, kind: &'static str, outcome: &'static str) {
+        let labels: Labels<3> = [("verb", verb), ("kind", kind), ("outcome", outcome)];
+        self.0.api_calls.get_or_create(&labels.to_vec()).inc();
+    }
+
+    /// Counts a change of a status.
+    pub fn status_written(&self) {
+        self.0.status_writes.inc();
+    }
+
+    /// Notes how many clusters there are.
+    pub fn set_clusters(&self, count: usize) {
+        self.0
+            .clusters
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Notes whether this process does the work.
+    pub fn set_leader(&self, is_leader: bool) {
+        self.0.is_leader.set(i64::from(is_leader));
+    }
+
+    /// All of it as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string can't fail.
+        let _ = encode(&mut text, &self.0.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_told() {
+        let metrics = Metrics::default();
+        metrics.reconciled("done", Duration::from_millis(5));
+        metrics.api_call("apply", "Service", "ok");
+        metrics.set_leader(true);
+        let text = metrics.text();
+        for line in [
+            "ringkv_operator_reconciles_total{outcome=\"done\"} 1",
+            "ringkv_operator_api_calls_total{verb=\"apply\",kind=\"Service\",outcome=\"ok\"} 1",
+            "ringkv_operator_is_leader 1",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+}

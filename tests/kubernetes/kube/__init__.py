@@ -1,0 +1,1 @@
+"""A real Kubernetes for tests: kind from packages, and what the tests do with it."""
