@@ -36,6 +36,8 @@ def kind(tmp_path_factory):
             kind.create()
         for archive in archives:
             kind.load(archive)
+        # Operators of the run before are of older images.
+        kind.kubectl("delete", "pods", "-n", "ringkv-system", "--all", "--ignore-not-found", check=False)
         yield kind
     finally:
         if not KEEP:
