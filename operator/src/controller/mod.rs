@@ -134,7 +134,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     if result.is_ok() {
         tracing::info!("stopping");
         let mut elector = Elector::new(client, &options.lease_namespace, LEASE, &options.identity);
-        let _ = tokio::time::timeout(Duration::from_secs(2), elector.release()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), elector.release()).await;
     }
     result
 }
