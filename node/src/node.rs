@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -153,6 +154,7 @@ pub struct Node {
     /// Where metrics and health are served.
     pub metrics: Option<SocketAddr>,
     drain: Duration,
+    is_stopping: Arc<AtomicBool>,
     _dir: DataDir,
     _memory_dir: Option<MemoryDir>,
 }
@@ -598,8 +600,11 @@ impl Node {
             fronts,
             space_watch,
             drain,
+            is_stopping,
             ..
         } = self;
+        // From now on not ready, and every answer sends its client elsewhere; whoever comes all the same is served.
+        is_stopping.store(true, Ordering::Relaxed);
         let until = Instant::now() + HAND_OVER;
         for shard in 0..runtime.mailboxes.shards() {
             let _ = runtime
@@ -713,10 +718,12 @@ impl Parts {
             apart: apart.then(|| dynamo::Config::default().region),
             ..kv::Config::default()
         };
+        let is_stopping: Arc<AtomicBool> = Arc::default();
         let config = dynamo::Config {
             keys,
             deadline,
             apart,
+            is_stopping: is_stopping.clone(),
             ..dynamo::Config::default()
         };
         let mut fronts = Vec::new();
@@ -760,7 +767,12 @@ impl Parts {
                     .local_addr()
                     .map_err(|e| Failure::new(ExitStatus::of_listen(&e), e))?;
                 let ready = control.clone();
-                let health = move || ready.not_ready().map_or(Ok(()), |why| Err(why.to_owned()));
+                let stopping = is_stopping.clone();
+                let health = move || match ready.not_ready() {
+                    _ if stopping.load(Ordering::Relaxed) => Err("stopping".to_owned()),
+                    Some(why) => Err(why.to_owned()),
+                    None => Ok(()),
+                };
                 let started = Telemetry::serve(listener, address, metrics, health);
                 Some(started.map_err(|error| {
                     Failure::new(ExitStatus::of_listen(&error.source), chain(&error))
@@ -787,6 +799,7 @@ impl Parts {
             dynamo: dynamo_at,
             kv: kv_at,
             drain,
+            is_stopping,
             _dir: dir,
             _memory_dir: memory_dir,
         })

@@ -4,6 +4,7 @@
 //! JSON, operation, signature. Every response but that to an oversized body has an `x-amzn-RequestId`, and the CRC-32 of its body.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
@@ -66,6 +67,10 @@ pub async fn handle<D: Database>(
     };
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.header());
+    // HTTP/2 says so with a frame of its own, once the listener ends.
+    if parts.version <= Version::HTTP_11 && server.config.is_stopping.load(Ordering::Relaxed) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if parts.headers.contains_key(header::ORIGIN) {
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_ORIGIN,

@@ -28,6 +28,7 @@ mod values;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
@@ -68,6 +69,8 @@ pub struct Config {
     pub connections_max: usize,
     /// More than these are answered with `ThrottlingException`.
     pub in_flight_max: usize,
+    /// Set once the node is about to stop: answers then ask clients to connect anew, elsewhere.
+    pub is_stopping: Arc<AtomicBool>,
 }
 
 impl Default for Config {
@@ -83,6 +86,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
             connections_max: 10_000,
             in_flight_max: 4096,
+            is_stopping: Arc::default(),
         }
     }
 }
