@@ -467,6 +467,15 @@ impl Group {
             .report_snapshot(to.0, raft::SnapshotStatus::Failure);
     }
 
+    /// A snapshot was taken over whole by a replica that has not said so since: it is sent entries again, which shows what it has. Else
+    /// it would be waited for as long as this leader leads.
+    pub fn snapshot_done(&mut self, to: ReplicaId) {
+        let progress = self.raw.raft.prs().get(to.0);
+        if progress.is_some_and(|progress| progress.state == raft::ProgressState::Snapshot) {
+            self.raw.report_snapshot(to.0, raft::SnapshotStatus::Finish);
+        }
+    }
+
     /// Takes what there is to do. `append` numbers the log append that will carry it, if it carries anything.
     pub fn ready(&mut self, append: u64) -> Option<Work> {
         if self.installing || !self.raw.has_ready() {

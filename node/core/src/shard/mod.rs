@@ -642,6 +642,12 @@ impl Shard {
                         self.dirty.insert(group);
                     }
                 }
+                Sent::Done(group, to) => {
+                    if let Some(replica) = self.replicas.get_mut(&group) {
+                        replica.group.snapshot_done(to);
+                        self.dirty.insert(group);
+                    }
+                }
             }
         }
     }

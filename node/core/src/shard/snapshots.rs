@@ -30,6 +30,8 @@ pub const CHUNK_BYTES: usize = 512 << 10;
 const TRANSFERS_MAX: usize = 4;
 const RESEND_US: u64 = 1_000_000;
 const GIVE_UP_US: u64 = 10_000_000;
+/// A replica that took a snapshot over has so long to say what it has, µs.
+const DONE_US: u64 = 1_000_000;
 
 #[derive(Debug)]
 struct Sending {
@@ -50,6 +52,8 @@ struct Sending {
 pub struct Senders {
     sending: BTreeMap<u64, Sending>,
     next: u64,
+    /// Transfers that have ended, and when that is old news, monotonic µs.
+    done: Vec<(u64, GroupId, ReplicaId)>,
 }
 
 /// What a sender wants done.
@@ -58,6 +62,8 @@ pub enum Sent {
     Chunk(NodeId, SnapshotChunk),
     /// The transfer to this replica failed.
     Failed(GroupId, ReplicaId),
+    /// It ended a while ago.
+    Done(GroupId, ReplicaId),
 }
 
 impl Senders {
@@ -86,6 +92,8 @@ impl Senders {
         if self.sending.len() >= TRANSFERS_MAX {
             return false;
         }
+        self.done
+            .retain(|(_, group, to)| (*group, *to) != (state.group(), replica));
         let metadata = message.mut_snapshot().mut_metadata();
         (metadata.index, metadata.term) = (state.applied_index, state.applied_term);
         metadata.set_conf_state(state.conf_state());
@@ -167,6 +175,9 @@ impl Senders {
             return None;
         }
         if sending.last {
+            // Its receiver tells the leader once it is installed, and that word may be lost.
+            let due = now.mono_us + DONE_US;
+            self.done.push((due, sending.group, sending.to.0));
             return self.end(ack.transfer, false, out);
         }
         sending.next = ack.next;
@@ -207,6 +218,13 @@ impl Senders {
         }
         for transfer in ended {
             sent.extend(self.end(transfer, true, out));
+        }
+        for (due, group, to) in std::mem::take(&mut self.done) {
+            if now.mono_us < due {
+                self.done.push((due, group, to));
+            } else {
+                sent.push(Sent::Done(group, to));
+            }
         }
         sent
     }
