@@ -319,6 +319,13 @@ def test_an_update_of_the_wrong_type_changes_nothing(client):
     assert client.get_item(TableName=THINGS, Key={"id": {"S": "typed"}}, ConsistentRead=True)["Item"]["v"] == {"S": "text"}
 
 
-def test_what_comes_later_says_so(client):
-    code, message, _ = refused(client.transact_write_items, TransactItems=[{"Put": {"TableName": THINGS, "Item": {"id": {"S": "1"}}}}])
-    assert code in ("ValidationException", "UnknownOperationException"), message
+def test_transactions_are_all_or_nothing(client):
+    put = {"Put": {"TableName": THINGS, "Item": {"id": {"S": "t1"}, "v": {"S": "one"}}}}
+    new = {"Put": {"TableName": THINGS, "Item": {"id": {"S": "t2"}}, "ConditionExpression": "attribute_not_exists(id)"}}
+    client.transact_write_items(TransactItems=[put, new])
+    with pytest.raises(client.exceptions.TransactionCanceledException) as caught:
+        client.transact_write_items(TransactItems=[{"Delete": {"TableName": THINGS, "Key": {"id": {"S": "t1"}}}}, new])
+    assert [reason["Code"] for reason in caught.value.response["CancellationReasons"]] == ["None", "ConditionalCheckFailed"]
+    gets = [{"Get": {"TableName": THINGS, "Key": {"id": {"S": key}}}} for key in ("t1", "t2", "none")]
+    found = client.transact_get_items(TransactItems=gets)["Responses"]
+    assert [one.get("Item", {}).get("id", {}).get("S") for one in found] == ["t1", "t2", None]
