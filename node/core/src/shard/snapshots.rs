@@ -382,3 +382,70 @@ fn keyspace_number(keyspace: Keyspace) -> u32 {
 fn keyspace_of(number: u32) -> Option<Keyspace> {
     Keyspace::ALL.get(number as usize).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::command::ReplicaState;
+
+    fn now(mono_us: u64) -> Now {
+        Now {
+            mono_us,
+            wall_ms: 0,
+        }
+    }
+
+    /// A transfer to replica 7 of group 3 whose last chunk is acknowledged at time 0.
+    fn done() -> Senders {
+        let mut senders = Senders::default();
+        let mut out = Vec::new();
+        assert!(senders.begin(message(), NodeId(2), &state(), 1, now(0), &mut out));
+        let transfer = *senders.sending.keys().next().unwrap();
+        senders.on_piece(transfer, Vec::new(), true, (9, 1), 0, now(0));
+        let ack = SnapshotAck {
+            group: 3,
+            transfer,
+            next: 1,
+            refused: false,
+        };
+        assert!(senders.on_ack(&ack, now(0), &mut out).is_none());
+        senders
+    }
+
+    fn message() -> eraftpb::Message {
+        eraftpb::Message {
+            to: 7,
+            ..Default::default()
+        }
+    }
+
+    fn state() -> ReplicaState {
+        ReplicaState {
+            group: 3,
+            applied_index: 9,
+            applied_term: 1,
+            ..Default::default()
+        }
+    }
+
+    fn told(senders: &mut Senders, at: u64) -> usize {
+        let sent = senders.tick(|_| true, now(at), &mut Vec::new());
+        let done = |sent: &&Sent| matches!(sent, Sent::Done(GroupId(3), ReplicaId(7)));
+        sent.iter().filter(done).count()
+    }
+
+    #[test]
+    fn a_transfer_that_has_ended_is_told_of_once_after_a_while() {
+        let mut senders = done();
+        assert_eq!(told(&mut senders, DONE_US - 1), 0);
+        assert_eq!(told(&mut senders, DONE_US), 1);
+        assert_eq!(told(&mut senders, 2 * DONE_US), 0);
+    }
+
+    #[test]
+    fn another_transfer_to_the_same_replica_makes_the_one_before_old_news() {
+        let mut senders = done();
+        assert!(senders.begin(message(), NodeId(2), &state(), 1, now(1), &mut Vec::new()));
+        assert_eq!(told(&mut senders, DONE_US), 0);
+    }
+}
