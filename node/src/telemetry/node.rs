@@ -29,6 +29,9 @@ pub struct NodeMetrics {
     replays: Total,
     index_entries: Total,
     expired_items: Total,
+    transactions_committed: Total,
+    transactions_aborted: Total,
+    intents_resolved: Total,
     index_lag: Seconds,
     replicas: Level,
     leaders: Level,
@@ -115,6 +118,21 @@ impl NodeMetrics {
             "Items that expired and were deleted",
             &self.expired_items,
         );
+        count(
+            "transactions_committed",
+            "Transactions that were committed by coordinators here",
+            &self.transactions_committed,
+        );
+        count(
+            "transactions_aborted",
+            "Transactions that were given up by coordinators here: conditions, conflicts, time",
+            &self.transactions_aborted,
+        );
+        count(
+            "intents_resolved",
+            "Prepared items whose coordinators were late or gone that were ended by leaders here",
+            &self.intents_resolved,
+        );
     }
 
     fn register_levels(&self, registry: &mut Registry) {
@@ -194,6 +212,15 @@ impl NodeMetrics {
         take(&self.elections, sum(&|r| r.0.elections));
         take(&self.index_entries, sum(&|r| r.0.index_entries));
         take(&self.expired_items, sum(&|r| r.0.expired_items));
+        take(
+            &self.transactions_committed,
+            sum(&|r| r.0.transactions_committed),
+        );
+        take(
+            &self.transactions_aborted,
+            sum(&|r| r.0.transactions_aborted),
+        );
+        take(&self.intents_resolved, sum(&|r| r.0.intents_resolved));
         let lag = reports.iter().map(|r| r.0.index_lag_ms).max();
         self.index_lag.set(lag.unwrap_or(0) as f64 / 1000.0);
         take(&self.applied, sum(&|r| r.0.applied));
