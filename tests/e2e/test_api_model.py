@@ -5,7 +5,7 @@ import re
 from api.inputs import generated
 from harness.binaries import REPOSITORY
 
-FILE = "node/src/dynamo/input/rest.rs"
+FILE = "node/src/dynamo/input/generated.rs"
 
 
 def words(text):

@@ -1,6 +1,6 @@
-"""Writes node/src/dynamo/input/rest.rs: the inputs of operations that have no hand-made table, after botocore's service model.
+"""Writes node/src/dynamo/input/generated.rs: the inputs of operations that have no hand-made table, after botocore's service model.
 
-    python tests/e2e/api/inputs.py > node/src/dynamo/input/rest.rs && cargo fmt
+    python tests/e2e/api/inputs.py > node/src/dynamo/input/generated.rs && cargo fmt
 """
 
 import gzip
@@ -152,7 +152,7 @@ def generated():
         "use super::{ATTRIBUTE_VALUE, Member, Rule, Shape, Structure, patterns};",
         "",
         "/// Inputs by operation, sorted.",
-        f"pub static REST: &[(&str, &Structure)] = &[{', '.join(arms)}];",
+        f"pub static ALL: &[(&str, &Structure)] = &[{', '.join(arms)}];",
         "",
     ]
     return "\n".join(head + writer.lines) + "\n"

@@ -7,18 +7,22 @@
 //! Parsers that live in kv-node are compiled from its sources (`dynamo`, `kv`, `storage`), since the crate itself links
 //! RocksDB, which no fuzzer should have to build. So they can't come to need sockets or files without failing here.
 
-#[allow(dead_code, unused_imports)]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "whole files of kv-node, of which a target calls the parser alone"
+)]
 mod dynamo;
 mod encodings;
 mod expressions;
 mod json;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "as of `dynamo`")]
 mod kv;
 mod logs;
 mod messages;
 mod requests;
 mod statements;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "as of `dynamo`")]
 mod storage;
 
 /// A parser, with the laws that it keeps.

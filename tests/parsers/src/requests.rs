@@ -23,7 +23,7 @@ fn input_of(operation: &str) -> Option<&'static Structure> {
         "BatchExecuteStatement" => &input::BATCH_EXECUTE_STATEMENT,
         "GetRecords" => &input::GET_RECORDS,
         "GetShardIterator" => &input::GET_SHARD_ITERATOR,
-        other => return input::of_rest(other).ok(),
+        other => return input::of_generated(other).ok(),
     })
 }
 

@@ -9,9 +9,9 @@
 
 mod check;
 mod fields;
+mod generated;
 mod items;
 mod patterns;
-mod rest;
 mod statements;
 mod streams;
 mod tables;
@@ -22,10 +22,10 @@ use super::error::Error;
 
 pub use check::{check, table_name_of};
 pub use fields::{Bool, Int, Names, Text};
+pub use generated::{CREATE_TABLE_INPUT as CREATE_TABLE, UPDATE_TABLE_INPUT as UPDATE_TABLE};
 pub use items::{
     BATCH_GET_ITEM, BATCH_WRITE_ITEM, DELETE_ITEM, GET_ITEM, PUT_ITEM, QUERY, SCAN, UPDATE_ITEM,
 };
-pub use rest::{CREATE_TABLE_INPUT as CREATE_TABLE, UPDATE_TABLE_INPUT as UPDATE_TABLE};
 pub use statements::{BATCH_EXECUTE_STATEMENT, EXECUTE_STATEMENT};
 pub use streams::{DESCRIBE_STREAM, GET_RECORDS, GET_SHARD_ITERATOR, LIST_STREAMS};
 pub use tables::{LIST_TABLES, NOTHING, RESOURCE_ARN, TABLE_NAME_ONLY, UPDATE_TIME_TO_LIVE};
@@ -35,10 +35,10 @@ pub use transactions::{EXECUTE_TRANSACTION, TRANSACT_GET_ITEMS, TRANSACT_WRITE_I
 ///
 /// # Errors
 /// [`Error::UnknownOperation`].
-pub fn of_rest(operation: &str) -> Result<&'static Structure, Error> {
-    let found = rest::REST.binary_search_by(|(name, _)| (*name).cmp(operation));
+pub fn of_generated(operation: &str) -> Result<&'static Structure, Error> {
+    let found = generated::ALL.binary_search_by(|(name, _)| (*name).cmp(operation));
     found
-        .map(|at| rest::REST[at].1)
+        .map(|at| generated::ALL[at].1)
         .map_err(|_| Error::UnknownOperation)
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{Context, Operation};
 use crate::database::Database;
 use crate::dynamo::error::Error;
-use crate::dynamo::input::{self, Bool, Text, of_rest};
+use crate::dynamo::input::{self, Bool, Text, of_generated};
 use crate::dynamo::output;
 
 /// All that the answers look at; the rest of the input was checked and is dropped.
@@ -56,7 +56,7 @@ pub async fn run<D: Database>(
     body: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    input::check(of_rest(operation.name())?, body)?;
+    input::check(of_generated(operation.name())?, body)?;
     let request: Request<'_> =
         serde_json::from_slice(body).map_err(|_| Error::Serialization(None))?;
     match operation {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{Context, named, read};
 use crate::database::Database;
 use crate::dynamo::error::Error;
-use crate::dynamo::input::{RESOURCE_ARN, Text, of_rest, table_name_of};
+use crate::dynamo::input::{RESOURCE_ARN, Text, of_generated, table_name_of};
 use crate::dynamo::output;
 
 /// Tags of a table.
@@ -67,7 +67,7 @@ pub(super) fn kept(sent: &[Tag<'_>]) -> Result<Vec<tables::Tag>, Error> {
 }
 
 pub async fn tag<D: Database>(context: &Context<'_, D>, body: &[u8]) -> Result<(), Error> {
-    let request: Request<'_> = read(of_rest("TagResource")?, body)?;
+    let request: Request<'_> = read(of_generated("TagResource")?, body)?;
     check_arn(&request.resource_arn)?;
     if request.tags.is_empty() {
         return Err(Error::validation(
@@ -89,7 +89,7 @@ pub async fn tag<D: Database>(context: &Context<'_, D>, body: &[u8]) -> Result<(
 }
 
 pub async fn untag<D: Database>(context: &Context<'_, D>, body: &[u8]) -> Result<(), Error> {
-    let request: Request<'_> = read(of_rest("UntagResource")?, body)?;
+    let request: Request<'_> = read(of_generated("UntagResource")?, body)?;
     check_arn(&request.resource_arn)?;
     if request.tag_keys.is_empty() {
         return Err(Error::validation(

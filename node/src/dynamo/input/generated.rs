@@ -3,7 +3,7 @@
 use super::{ATTRIBUTE_VALUE, Member, Rule, Shape, Structure, patterns};
 
 /// Inputs by operation, sorted.
-pub static REST: &[(&str, &Structure)] = &[
+pub static ALL: &[(&str, &Structure)] = &[
     ("CancelBulkOperation", &CANCEL_BULK_OPERATION_INPUT),
     ("CreateBackup", &CREATE_BACKUP_INPUT),
     ("CreateGlobalTable", &CREATE_GLOBAL_TABLE_INPUT),
