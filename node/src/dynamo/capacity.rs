@@ -101,13 +101,45 @@ pub fn describe_with(
     units: f64,
     indexes: &[(&str, bool, f64)],
 ) {
-    let all = units + indexes.iter().map(|(_, _, units)| units).sum::<f64>();
-    o.float("CapacityUnits", all);
+    describe_all(o, report, None, table, units, indexes);
+}
+
+/// As [`describe_with`], of a transaction, which also tells the units as those of its direction: `ReadCapacityUnits` or
+/// `WriteCapacityUnits`.
+pub fn describe_transaction(
+    o: &mut Object<'_>,
+    report: Report,
+    direction: &'static str,
+    table: &str,
+    units: f64,
+    indexes: &[(&str, bool, f64)],
+) {
+    describe_all(o, report, Some(direction), table, units, indexes);
+}
+
+fn describe_all(
+    o: &mut Object<'_>,
+    report: Report,
+    direction: Option<&'static str>,
+    table: &str,
+    units: f64,
+    indexes: &[(&str, bool, f64)],
+) {
+    let tell = |o: &mut Object<'_>, units: f64| {
+        o.float("CapacityUnits", units);
+        if let Some(direction) = direction {
+            o.float(direction, units);
+        }
+    };
+    tell(
+        o,
+        units + indexes.iter().map(|(_, _, units)| units).sum::<f64>(),
+    );
     o.string("TableName", table);
     if report != Report::Indexes {
         return;
     }
-    o.object("Table", |o| o.float("CapacityUnits", units));
+    o.object("Table", |o| tell(o, units));
     for (member, local) in [
         ("LocalSecondaryIndexes", true),
         ("GlobalSecondaryIndexes", false),
@@ -119,44 +151,7 @@ pub fn describe_with(
         if !used.is_empty() {
             o.object(member, |o| {
                 for (name, _, units) in used {
-                    o.value_of(name, |out| {
-                        super::output::object(out, |o| o.float("CapacityUnits", *units));
-                    });
-                }
-            });
-        }
-    }
-}
-
-/// The members of a `ConsumedCapacity` of a transaction, which says whether it read or wrote: (name, whether it is local, units).
-pub fn describe_transaction(
-    o: &mut Object<'_>,
-    report: Report,
-    direction: &'static str,
-    table: &str,
-    units: f64,
-    indexes: &[(&str, bool, f64)],
-) {
-    let both = |o: &mut Object<'_>, units: f64| {
-        o.float("CapacityUnits", units);
-        o.float(direction, units);
-    };
-    let all = units + indexes.iter().map(|(_, _, units)| units).sum::<f64>();
-    o.string("TableName", table);
-    both(o, all);
-    if report != Report::Indexes {
-        return;
-    }
-    o.object("Table", |o| both(o, units));
-    for (member, local) in [
-        ("LocalSecondaryIndexes", true),
-        ("GlobalSecondaryIndexes", false),
-    ] {
-        let mut used = indexes.iter().filter(|(_, is_local, _)| *is_local == local);
-        if used.clone().next().is_some() {
-            o.object(member, |o| {
-                for (name, _, units) in used.by_ref() {
-                    o.value_of(name, |out| super::output::object(out, |o| both(o, *units)));
+                    o.value_of(name, |out| super::output::object(out, |o| tell(o, *units)));
                 }
             });
         }

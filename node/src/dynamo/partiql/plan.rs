@@ -303,6 +303,22 @@ fn tests_key(function: &str, keys: &Keys, expressions: &mut ExpressionWriter) ->
     format!("{function}({})", expressions.name(name))
 }
 
+/// A test of whether there is an item, joined with what else a statement says of it.
+fn guarded(
+    function: &str,
+    joint: &str,
+    rest: Vec<&Condition>,
+    keys: &Keys,
+    expressions: &mut ExpressionWriter,
+) -> String {
+    let test = tests_key(function, keys, expressions);
+    if rest.is_empty() {
+        return test;
+    }
+    let all = Condition::And(rest.into_iter().cloned().collect());
+    format!("{test} {joint} ({})", expressions.condition(&all))
+}
+
 /// The body of a write.
 fn written(
     mut members: Members,
@@ -360,11 +376,7 @@ pub fn update(
         "UpdateExpression",
         json_string(&expressions.update(changes)),
     ));
-    let mut text = tests_key("attribute_exists", keys, &mut expressions);
-    if !rest.is_empty() {
-        let all = Condition::And(rest.into_iter().cloned().collect());
-        text = format!("{text} AND ({})", expressions.condition(&all));
-    }
+    let text = guarded("attribute_exists", "AND", rest, keys, &mut expressions);
     members.push(("ConditionExpression", json_string(&text)));
     Ok(written(members, returning, &expressions))
 }
@@ -405,9 +417,7 @@ pub fn delete_if_there(
     let mut members = write_members(table, wish);
     members.push(("Key", key));
     if !rest.is_empty() {
-        let absent = tests_key("attribute_not_exists", keys, &mut expressions);
-        let all = Condition::And(rest.into_iter().cloned().collect());
-        let text = format!("{absent} OR ({})", expressions.condition(&all));
+        let text = guarded("attribute_not_exists", "OR", rest, keys, &mut expressions);
         members.push(("ConditionExpression", json_string(&text)));
     }
     Ok(written(members, None, &expressions))
@@ -419,11 +429,7 @@ pub fn check(table: &str, condition: &Condition, keys: &Keys, wish: &Wish<'_>) -
     let mut expressions = ExpressionWriter::default();
     let mut members = write_members(table, wish);
     members.push(("Key", key));
-    let mut text = tests_key("attribute_exists", keys, &mut expressions);
-    if !rest.is_empty() {
-        let all = Condition::And(rest.into_iter().cloned().collect());
-        text = format!("{text} AND ({})", expressions.condition(&all));
-    }
+    let text = guarded("attribute_exists", "AND", rest, keys, &mut expressions);
     members.push(("ConditionExpression", json_string(&text)));
     Some(written(members, None, &expressions))
 }

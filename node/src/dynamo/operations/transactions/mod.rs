@@ -9,9 +9,11 @@ mod items;
 mod statements;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kv_core::api;
 use kv_core::shard::io::{TransactError, Transacted};
+use kv_core::tables::Table;
 use serde::Deserialize;
 
 use self::items::{ReadItem, WriteItem, Wrong, prepare_read, prepare_write};
@@ -60,16 +62,26 @@ pub async fn write<D: Database>(
     let report = Report::parse(request.return_consumed_capacity.as_deref());
     let metrics = request.return_item_collection_metrics.as_deref();
     let token = request.client_request_token.as_deref().map(str::to_owned);
-    write_all(context, request.transact_items, token, report, metrics, out).await
+    write_all(
+        context,
+        request.transact_items,
+        token,
+        report,
+        metrics,
+        |_| {},
+        out,
+    )
+    .await
 }
 
-/// Runs the writes; answers with what they cost.
+/// Runs the writes; answers with what they cost, behind what `lead` writes.
 async fn write_all<D: Database>(
     context: &Context<'_, D>,
     items: Vec<WriteItem<'_>>,
     token: Option<String>,
     report: Report,
     metrics: Option<&str>,
+    lead: impl FnOnce(&mut Object<'_>),
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let mut parsed = Vec::with_capacity(items.len());
@@ -81,14 +93,7 @@ async fn write_all<D: Database>(
         let table = context.active_table(item.table()).await?;
         prepared.push((prepare_write(item, &table, report, metrics), table));
     }
-    let wrong = prepared.iter().map(|(item, _)| item.as_ref().err());
-    refuse(wrong)?;
-    let mut all = Vec::with_capacity(prepared.len());
-    for (item, table) in prepared {
-        if let Ok(item) = item {
-            all.push((item, table));
-        }
-    }
+    let all = all_right(prepared)?;
     check_distinct(all.iter().map(|(item, _)| &item.write.row[..]))?;
     let bytes: u64 = all.iter().map(|(item, _)| item.bytes).sum();
     if bytes > TRANSACTION_BYTES_MAX {
@@ -124,6 +129,7 @@ async fn write_all<D: Database>(
             Some(_) => "WriteCapacityUnits",
             None => "ReadCapacityUnits",
         };
+        lead(o);
         report_all(o, report, direction, &used);
         let mut collections: BTreeMap<&str, Vec<&super::write::Collection>> = BTreeMap::new();
         for (item, table) in &all {
@@ -183,23 +189,25 @@ fn check_distinct<'r>(rows: impl Iterator<Item = &'r [u8]>) -> Result<(), Error>
     Ok(())
 }
 
-/// Refuses a transaction some of whose items can't be right for their tables.
-fn refuse<'w>(wrong: impl Iterator<Item = Option<&'w Wrong>>) -> Result<(), Error> {
-    let mut reasons = Vec::new();
-    let mut any = false;
-    for wrong in wrong {
-        match wrong {
-            Some(Wrong::Request(error)) => return Err(error.clone()),
-            Some(Wrong::Item(message)) => {
-                any = true;
-                reasons.push(Reason::new("ValidationError", message.clone()));
+/// Items with their tables; refuses a transaction some of whose items can't be right for theirs.
+fn all_right<T>(
+    prepared: Vec<(Result<T, Wrong>, Arc<Table>)>,
+) -> Result<Vec<(T, Arc<Table>)>, Error> {
+    let mut all = Vec::with_capacity(prepared.len());
+    let mut reasons = Vec::with_capacity(prepared.len());
+    for (item, table) in prepared {
+        match item {
+            Ok(item) => {
+                all.push((item, table));
+                reasons.push(Reason::none());
             }
-            None => reasons.push(Reason::none()),
+            Err(Wrong::Item(message)) => reasons.push(Reason::new("ValidationError", message)),
+            Err(Wrong::Request(error)) => return Err(error),
         }
     }
-    match any {
-        true => Err(Error::TransactionCanceled(reasons)),
-        false => Ok(()),
+    match all.len() == reasons.len() {
+        true => Ok(all),
+        false => Err(Error::TransactionCanceled(reasons)),
     }
 }
 
@@ -228,13 +236,7 @@ async fn get_all<D: Database>(
         let table = context.active_table(item.table()).await?;
         prepared.push((prepare_read(item, &table), table));
     }
-    refuse(prepared.iter().map(|(item, _)| item.as_ref().err()))?;
-    let mut all = Vec::with_capacity(prepared.len());
-    for (item, table) in prepared {
-        if let Ok(item) = item {
-            all.push((item, table));
-        }
-    }
+    let all = all_right(prepared)?;
     check_distinct(all.iter().map(|(item, _)| &item.get.row[..]))?;
     let gets = all.iter().map(|(item, _)| item.get.clone()).collect();
     let done = context

@@ -11,6 +11,7 @@ use crate::dynamo::error::{Error, Reason};
 use crate::dynamo::input::{EXECUTE_TRANSACTION, Text};
 use crate::dynamo::operations::statements::keys;
 use crate::dynamo::operations::{Context, read};
+use crate::dynamo::output::Object;
 use crate::dynamo::partiql::plan::{self, Wish};
 use crate::dynamo::partiql::{self, Statement};
 
@@ -118,17 +119,11 @@ pub async fn execute<D: Database>(
     let items = bodies.iter().map(|body| serde_json::from_str(body));
     let items: Result<Vec<WriteItem<'_>>, _> = items.collect();
     let token = request.client_request_token.as_deref().map(str::to_owned);
-    let start = out.len();
-    let done = write_all(context, items.map_err(internal)?, token, report, None, out).await;
-    done.map_err(|error| reworded(error, &parsed))?;
+    let items = items.map_err(internal)?;
     // Writes have no responses.
-    let rest = out.split_off(start + 1);
-    out.extend_from_slice(b"\"Responses\":[]");
-    if rest.len() > 1 {
-        out.push(b',');
-    }
-    out.extend_from_slice(&rest);
-    Ok(())
+    let lead = |o: &mut Object<'_>| o.array("Responses", std::iter::empty::<()>(), |(), _| {});
+    let done = write_all(context, items, token, report, None, lead, out).await;
+    done.map_err(|error| reworded(error, &parsed))
 }
 
 fn internal(error: serde_json::Error) -> Error {
