@@ -1,6 +1,7 @@
 """Whatever a test starts is stopped at its end, however it ends; when it fails, the last words of every process are in the report."""
 
 import os
+import random
 
 import pytest
 
@@ -39,6 +40,12 @@ def cluster(tmp_path):
 def dev(tmp_path):
     """Starts `kv-node dev` with more arguments; serves when it returns."""
     return lambda *arguments, **options: Dev(tmp_path, *arguments, **options)
+
+
+@pytest.fixture
+def seed():
+    """E2E_SEED repeats the choices of a run; when processes meet them is not repeated."""
+    return int(os.environ.get("E2E_SEED") or random.randrange(1_000_000))
 
 
 @pytest.fixture

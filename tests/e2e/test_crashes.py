@@ -7,8 +7,6 @@ import signal
 import threading
 import time
 
-import pytest
-
 from harness.client import Bare, create_table
 from harness.load import FAILURES, Load
 from harness.netns import Namespace
@@ -19,12 +17,6 @@ TABLE = "rides"
 KILL_SECONDS = float(os.environ.get("E2E_KILL_SECONDS", "120"))
 #: Seconds that a client of this load thinks between two requests: other tests run beside it.
 THINK = 0.01
-
-
-@pytest.fixture
-def seed(request):
-    """E2E_SEED repeats the choices of a run; when processes meet them is not repeated."""
-    return int(os.environ.get("E2E_SEED") or random.randrange(1_000_000))
 
 
 def test_kill_9_of_random_nodes(cluster, seed, say):

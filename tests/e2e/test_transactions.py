@@ -4,12 +4,10 @@ Each transfer takes from one account and gives to another, and leaves its number
 """
 
 import http.client
-import os
 import random
 import threading
 import time
 
-import pytest
 from harness.client import Bare, Refused, create_table
 from harness.wait import eventually
 
@@ -39,12 +37,6 @@ def take(account, amount, transfer):
             "ExpressionAttributeValues": {":amount": number(amount), ":least": number(-min(amount, 0)), ":transfer": {"NS": [str(transfer)]}},
         }
     }
-
-
-@pytest.fixture
-def seed():
-    """E2E_SEED repeats the choices of a run; when processes meet them is not repeated."""
-    return int(os.environ.get("E2E_SEED") or random.randrange(1_000_000))
 
 
 class Bank:
