@@ -5,6 +5,7 @@
 
 pub mod kubernetes;
 pub mod local;
+pub mod node_config;
 pub mod pki;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -33,7 +33,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kv_proto::client::ClientTls;
 use kv_ring::NodeId;
 
-use super::local::node_config::{AccessKey, Advertise, AuthConfig, Listen, NodeConfig, Seed, Tls};
+use super::node_config::{AccessKey, Advertise, AuthConfig, Listen, NodeConfig, Seed, Tls};
 use super::{
     Action, ClusterIdentity, Defaults, Disk, Inventory, NodeObject, Platform, Presence, pki,
 };

@@ -28,6 +28,7 @@ use rustix::process::Signal;
 pub use error::Error;
 pub use slot::Event;
 
+use super::node_config::{Advertise, AuthConfig, Listen, NodeConfig, Seed, Tls};
 use super::{
     Action, Addresses, ClusterIdentity, Defaults, Disk, Inventory, NodeObject, Platform, Presence,
 };
@@ -35,7 +36,6 @@ use crate::plan::seats::Seat;
 use dir::{Dir, NodeDir};
 use identity::IdentityFile;
 use launch::Programs;
-use node_config::{Advertise, AuthConfig, Listen, NodeConfig, Seed, Tls};
 use place::Place;
 use ports::{Ports, Preference};
 use slot::Slot;
