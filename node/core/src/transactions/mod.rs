@@ -1,7 +1,7 @@
 //! Transactions over items of any partitions: two-phase commit with one record that decides.
 //!
 //! ```text
-//!   coordinator (shard/transactions.rs)         partitions of the items (partition/intents.rs)      partition of the record
+//!   coordinator (shard/transactions)            partitions of the items (partition/intents.rs)      partition of the record
 //!     Prepare ───────────────────────────────►  evaluate, keep an intent beside the item
 //!     ◄── all prepared ──────────────────────
 //!     commit, unless the record says otherwise ─────────────────────────────────────────────────►  one conditional put
