@@ -221,6 +221,9 @@ pub struct Paged {
     /// Steps of 4 KiB that fetched items take, each rounded up.
     #[prost(uint64, tag = "20")]
     pub fetched: u64,
+    /// The page ended at the border of a partition that was split since it was asked for: how far it got, forwards or backwards.
+    #[prost(bytes = "bytes", optional, tag = "50")]
+    pub reached: Option<Bytes>,
 }
 
 /// An entry of an index, made of an item of some version.

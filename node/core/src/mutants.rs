@@ -47,6 +47,16 @@ mutants! {
     CommitsWithoutRecord,
     /// Lets a plain write change an item that a transaction has prepared.
     WritesPastIntents,
+    /// Keeps its lease from proposing a split until it is applied.
+    LeaseKeptOverSplit,
+    /// A partition that is split off remembers no requests.
+    RequestIdsLostAtSplit,
+    /// Replaying a split begins the log of the partition that it made anew.
+    SplitReplayedOverChild,
+    /// A replica that voted before its parent was split here forgets its vote.
+    ChildForgetsVote,
+    /// Says with a snapshot the range and index of the moment when sending ends, where the range has changed meanwhile.
+    SnapshotAcrossRangeChange,
 }
 
 /// Whether this build has them at all.

@@ -14,6 +14,8 @@ use crate::time::{EVENTUAL_US, Now};
 pub struct Ticket {
     /// Monotonic µs until which this node may serve strong reads alone; 0: not at all.
     lease_until: AtomicU64,
+    /// Range version of the replica that is here; 0: none is.
+    range_version: AtomicU64,
     /// Grows whenever the replica's role, range or existence changes.
     generation: AtomicU64,
     /// Monotonic µs when the leader was last heard; 0: no replica that may serve is here.
@@ -29,11 +31,16 @@ pub struct Ticket {
 pub struct Pass(u64);
 
 impl Ticket {
-    /// Leave for a strong read.
-    pub fn strong(&self, now: Now) -> Option<Pass> {
+    /// Leave for a strong read by a route of that range version.
+    pub fn strong(&self, range_version: u64, now: Now) -> Option<Pass> {
         let pass = Pass(self.generation.load(Ordering::Acquire));
         let free = !self.guarded.load(Ordering::Acquire);
-        (free && self.leased(now)).then_some(pass)
+        (free && self.is_of(range_version) && self.leased(now)).then_some(pass)
+    }
+
+    /// The range is set before the generation grows: whoever has a later pass sees it.
+    fn is_of(&self, range_version: u64) -> bool {
+        self.range_version.load(Ordering::Acquire) == range_version
     }
 
     /// Whether what was read under the pass is a linearizable answer.
@@ -46,11 +53,12 @@ impl Ticket {
         now.mono_us < until || until > 0 && active(Mutant::ServesAfterLease)
     }
 
-    /// Leave for an eventual read.
-    pub fn eventual(&self, now: Now) -> Option<Pass> {
+    /// Leave for an eventual read by a route of that range version.
+    pub fn eventual(&self, range_version: u64, now: Now) -> Option<Pass> {
         let pass = Pass(self.generation.load(Ordering::Acquire));
         let heard = self.heard_at.load(Ordering::Acquire);
-        (heard > 0 && now.mono_us < heard.saturating_add(EVENTUAL_US)).then_some(pass)
+        (heard > 0 && self.is_of(range_version) && now.mono_us < heard.saturating_add(EVENTUAL_US))
+            .then_some(pass)
     }
 
     /// Whether what was read under the pass came from the range that it was for.
@@ -67,6 +75,13 @@ impl Ticket {
     pub(crate) fn set_leader(&self, leader: Option<NodeId>) {
         self.leader
             .store(leader.map_or(0, |n| n.0), Ordering::Relaxed);
+    }
+
+    /// Another range: passes given so far are void.
+    pub(crate) fn set_range(&self, range_version: u64) {
+        if self.range_version.swap(range_version, Ordering::AcqRel) != range_version {
+            self.turn();
+        }
     }
 
     pub(crate) fn set_lease(&self, until: u64) {

@@ -166,6 +166,9 @@ pub struct ForwardReply {
     /// Which attempt of the request this answers.
     #[prost(uint32, tag = "8")]
     pub attempt: u32,
+    /// With a stale route: the partitions as they are now, as far as the replica knows.
+    #[prost(message, repeated, tag = "50")]
+    pub records: Vec<crate::meta::records::Group>,
     #[prost(oneof = "api::Answer", tags = "10, 11, 12, 21")]
     pub answer: Option<api::Answer>,
 }
@@ -194,6 +197,11 @@ pub struct SnapshotChunk {
     pub state: Option<Bytes>,
     #[prost(uint32, tag = "8")]
     pub reply_shard: u32,
+    /// Range of the group at the snapshot, in the first chunk: it comes in vain while another replica there holds some of it.
+    #[prost(bytes = "bytes", tag = "9")]
+    pub start: Bytes,
+    #[prost(bytes = "bytes", tag = "10")]
+    pub end: Bytes,
 }
 
 /// A pair of a keyspace.

@@ -200,9 +200,11 @@ impl Client {
     ) -> Option<T> {
         let clock = self.mailboxes.clock;
         let pass = if strong {
-            route.ticket.strong(clock.now())
+            route.ticket.strong(route.group.range_version, clock.now())
         } else {
-            route.ticket.eventual(clock.now())
+            route
+                .ticket
+                .eventual(route.group.range_version, clock.now())
         }?;
         let result = read(&*self.store)?;
         let still = if strong {
@@ -457,10 +459,12 @@ impl Database for Client {
                 whole.last = paged.last;
                 return Ok(whole);
             }
+            // A partition that was split meanwhile ends before what was asked of it.
+            let reached = paged.reached;
             if page.reverse {
-                end = from;
+                end = reached.unwrap_or(from);
             } else {
-                start = to;
+                start = reached.unwrap_or(to);
             }
         }
         Ok(whole)

@@ -176,6 +176,8 @@ impl Prepared {
         } = self;
         let patience = Patience::new(on_full);
         let logs = log.recover().map_err(StartError::Log)?;
+        let territory = shard::Territory::recovered(&*store, &logs).map_err(StartError::Recover)?;
+        let territory = Arc::new(territory);
         let now = mailboxes.clock.now();
         // Long reads go to the runtime's blocking threads, where there is one.
         let runtime = tokio::runtime::Handle::try_current().ok();
@@ -193,6 +195,7 @@ impl Prepared {
                 flush_log_bytes: 0,
                 expire_us: config.expire.as_micros() as u64,
                 tombstone_ms: 0,
+                territory: territory.clone(),
             };
             let shard =
                 Shard::start(shard_config, &*store, &logs, now).map_err(StartError::Recover)?;

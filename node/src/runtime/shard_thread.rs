@@ -24,6 +24,8 @@ use super::{FatalError, Network, OnFatal, deliver, engine_thread, log_thread};
 
 /// Events that one step takes at most.
 const EVENTS_A_STEP: usize = 1024;
+/// Rows that a partition is sampled by when it is too large.
+const CUTS: usize = 15;
 /// The longest sleep.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
 
@@ -254,6 +256,18 @@ impl ShardThread {
             } => self.read_snapshot(transfer, max_bytes, inputs),
             Output::CloseSnapshot(transfer) => drop(self.snapshots.remove(&transfer)),
             Output::View(view) => self.publish(&view),
+            Output::Measure {
+                group,
+                range,
+                cut_above,
+            } => self.measure(group, range, cut_above),
+            Output::Birth(birth) => {
+                let shards = self.mailboxes.senders.len() as u32;
+                let shard = kv_core::wire::shard_of(birth.state.group(), shards);
+                let sender = &self.mailboxes.senders[shard as usize];
+                // Waits for a place, as a view does: nobody would bring it again. A shard that has ended needs it no more.
+                let _ = sender.send(Event::Input(Input::Birth(birth)));
+            }
             Output::Fatal(fatal) => (self.fatal)(match fatal {
                 Fatal::Inconsistent(why) => FatalError::Corrupt(why),
                 other => other.into(),
@@ -329,6 +343,32 @@ impl ShardThread {
                 inputs.push(Input::Read { id, group, result });
             }
             Operation::Write(_) | Operation::Prepare(_) | Operation::Finish(_) => {}
+        }
+    }
+
+    /// On a thread of its own: it may look at many files.
+    fn measure(&self, group: GroupId, range: KeyRange, cut_above: u64) {
+        let (store, mailboxes) = (self.store.clone(), self.mailboxes.clone());
+        let fatal = self.fatal.clone();
+        let run = move || {
+            let measured = store.approximate_bytes(&range).and_then(|bytes| {
+                let cuts = match bytes > cut_above {
+                    true => store.split_sample(&range, CUTS)?,
+                    false => Vec::new(),
+                };
+                Ok((bytes, cuts))
+            });
+            match measured {
+                // One that is lost is measured again.
+                Ok((bytes, cuts)) => drop(
+                    mailboxes.to_group(group, Event::Input(Input::Measured { group, bytes, cuts })),
+                ),
+                Err(error) => (fatal)(error.into()),
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(run)),
+            Err(_) => run(),
         }
     }
 

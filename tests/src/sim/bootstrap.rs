@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use kv_core::meta::MetaState;
 use kv_core::meta::records::{
-    Expiry, Index, KeyAttribute, Node, NodeState, ProjectionKind, Stream,
+    Expiry, Index, KeyAttribute, Node, NodeState, ProjectionKind, Settings, Stream,
 };
 use kv_core::meta::wire::{Change, CreateTable, TableName, UpdateTable};
 use kv_ring::{NodeId, NodeSpec, Token, plan};
@@ -14,6 +14,8 @@ use kv_ring::{NodeId, NodeSpec, Token, plan};
 use super::workload::{ACCOUNT, CHURN, EXPIRY, TABLE};
 
 const REPLICAS: usize = 3;
+/// Now and then the tombstones of an index take more.
+const PARTITION_BYTES_MAX: u64 = 6_000;
 const ZONES: [&str; 3] = ["a", "b", "c"];
 
 /// The checked table's global index.
@@ -61,7 +63,12 @@ pub fn metadata(nodes: u64) -> MetaState {
             ..Default::default()
         })
         .collect();
-    MetaState::bootstrap("simulated".to_owned(), records, REPLICAS as u32, 0)
+    let mut state = MetaState::bootstrap("simulated".to_owned(), records, REPLICAS as u32, 0);
+    state.cluster.settings = Some(Settings {
+        partition_bytes_max: PARTITION_BYTES_MAX,
+        ..Default::default()
+    });
+    state
 }
 
 /// Asks for a table of that many partitions; the checked one has a consumer of its change log.

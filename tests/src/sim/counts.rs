@@ -32,6 +32,8 @@ counts! {
     tables_created, tables_deleted, index_entries, tombstones_purged, expired_items, drains, drains_undone, member_changes,
     replicas_left, replays, transactions_committed, transactions_aborted, transactions_cancelled, transactions_in_conflict,
     transactions_unknown, transactions_repeated, transactional_reads, intents_resolved,
+    splits_asked, splits, early_votes, children_met, children_replayed, children_declined, snapshots_held_back,
+    splits_of_stuck_leaders, splits_of_mute_leaders, splits_of_absent_followers, splits_over_snapshots, splits_by_size,
 }
 
 impl Counts {
@@ -56,6 +58,12 @@ impl Counts {
             expired_items,
             member_changes,
             replicas_left,
+            splits,
+            early_votes,
+            children_met,
+            children_replayed,
+            children_declined,
+            snapshots_held_back,
             tombstones_purged,
             index_lag_ms: _,
             transactions_committed,
@@ -82,6 +90,12 @@ impl Counts {
         self.replays += replays;
         self.member_changes += member_changes;
         self.replicas_left += replicas_left;
+        self.splits += splits;
+        self.early_votes += early_votes;
+        self.children_met += children_met;
+        self.children_replayed += children_replayed;
+        self.children_declined += children_declined;
+        self.snapshots_held_back += snapshots_held_back;
     }
 
     pub fn add_ledger(&mut self, tally: &ledger::Tally) {

@@ -38,6 +38,11 @@ impl Speed {
         read_us: 400_000,
         flush_us: 2_000_000,
     };
+    /// Reads come from memory, and syncs hardly end.
+    pub const STUCK: Speed = Speed {
+        sync_us: 6_000_000,
+        ..Speed::USUAL
+    };
 }
 
 #[derive(Debug)]

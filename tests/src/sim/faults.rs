@@ -91,6 +91,9 @@ impl World {
                 deaf_us,
                 for_us,
             } => self.forgetful_follower(pick, deaf_us, for_us),
+            Fault::StuckSplit { pick, for_us } => self.stuck_split(pick, for_us),
+            Fault::MuteSplit { pick, for_us } => self.mute_split(pick, for_us),
+            Fault::AbsentSplit { pick, for_us } => self.absent_split(pick, for_us),
             other => self.fail(format!("a fault that nobody knows: {other:?}")),
         }
     }
@@ -160,7 +163,7 @@ impl World {
     }
 
     /// Nodes of a group's other voters.
-    fn followers(&mut self, group: GroupId, leader: u64) -> Vec<u64> {
+    pub(super) fn followers(&mut self, group: GroupId, leader: u64) -> Vec<u64> {
         let cells = self
             .node(leader)
             .cells

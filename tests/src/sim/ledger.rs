@@ -350,7 +350,7 @@ impl World {
         let node = &self.nodes[node as usize - 1];
         let now = node.clock.now(self.at_us);
         let route = node.view.route(&get.row)?;
-        let pass = route.ticket.strong(now)?;
+        let pass = route.ticket.strong(route.group.range_version, now)?;
         let got = read::get(&node.disk.store, get).ok()?;
         route.ticket.still_strong(pass, now).then_some(got)
     }

@@ -22,6 +22,7 @@ pub mod node;
 pub mod random;
 pub mod schedule;
 pub mod serial;
+mod splits;
 mod topology;
 pub mod trace;
 pub mod workload;

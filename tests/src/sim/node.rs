@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kv_core::ids::NodeId;
 use kv_core::meta::View;
-use kv_core::shard::{Config, Input, RecoverError, Shard};
+use kv_core::shard::{Config, Input, RecoverError, Shard, Territory};
 use kv_core::store::{KeyRange, Keyspace, LogStore as _, RecoveredLog, Snapshot, Store as _};
 use kv_core::time::TICK_US;
 
@@ -116,6 +116,8 @@ impl Node {
         self.process = Process::Running;
         self.view = Arc::default();
         let now = self.clock.now(at_us);
+        let territory = Territory::recovered(&self.disk.store, &logs).map_err(Refused::Core)?;
+        let territory = Arc::new(territory);
         for shard in 0..SHARDS {
             let config = Config {
                 node: NodeId(self.id),
@@ -128,6 +130,7 @@ impl Node {
                 flush_log_bytes: self.flush_log_bytes,
                 expire_us: EXPIRE_US,
                 tombstone_ms: TOMBSTONE_MS,
+                territory: territory.clone(),
             };
             let shard =
                 Shard::start(config, &self.disk.store, &logs, now).map_err(Refused::Core)?;

@@ -113,6 +113,21 @@ pub enum Fault {
         deaf_us: u64,
         for_us: u64,
     },
+    /// A leader whose disk hardly syncs any more is asked to split its partition.
+    StuckSplit {
+        pick: u64,
+        for_us: u64,
+    },
+    /// So is one whose answers don't reach some node.
+    MuteSplit {
+        pick: u64,
+        for_us: u64,
+    },
+    /// Or one of whose followers a node is away.
+    AbsentSplit {
+        pick: u64,
+        for_us: u64,
+    },
     Heal,
 }
 
@@ -209,30 +224,34 @@ impl Drawing<'_> {
             Scenario::Mixed => match kind {
                 0..20 => self.crash(at),
                 20..30 => self.network(at),
-                30..45 => self.leader(at),
-                45..60 => self.disk(at),
-                60..75 => self.clock(at),
-                75..80 => self.hand_over(at),
-                80..90 => self.cut(at),
-                _ => self.suspend(at),
+                30..42 => self.leader(at),
+                42..55 => self.disk(at),
+                55..68 => self.clock(at),
+                68..75 => self.hand_over(at),
+                75..83 => self.cut(at),
+                83..90 => self.suspend(at),
+                _ => self.split(at),
             },
             Scenario::Leaders => match kind {
-                0..70 => self.leader(at),
-                70..80 => self.cut(at),
+                0..62 => self.leader(at),
+                62..72 => self.split(at),
+                72..80 => self.cut(at),
                 80..90 => self.suspend(at),
                 90..95 => self.crash(at),
                 _ => self.clock(at),
             },
             Scenario::Snapshots => match kind {
-                0..50 => self.absence(at),
+                0..42 => self.absence(at),
+                42..50 => self.split(at),
                 50..60 => self.crash(at),
                 60..75 => self.cut(at),
                 75..85 => self.network(at),
                 _ => self.leader(at),
             },
             Scenario::Crashes => match kind {
-                0..50 => self.crash(at),
-                50..70 => self.disk(at),
+                0..46 => self.crash(at),
+                46..54 => self.split(at),
+                54..70 => self.disk(at),
                 70..80 => self.network(at),
                 80..90 => self.leader(at),
                 _ => self.hand_over(at),
@@ -347,6 +366,25 @@ impl Drawing<'_> {
                 pick,
                 deaf_us: self.random.between(400_000, 2_500_000),
                 for_us,
+            },
+        };
+        self.push(at, fault);
+    }
+
+    fn split(&mut self, at: u64) {
+        let pick = self.random.next_u64();
+        let fault = match self.random.below(3) {
+            0 => Fault::StuckSplit {
+                pick,
+                for_us: self.random.between(2 * SECOND, 5 * SECOND),
+            },
+            1 => Fault::MuteSplit {
+                pick,
+                for_us: self.random.between(SECOND, 2 * SECOND),
+            },
+            _ => Fault::AbsentSplit {
+                pick,
+                for_us: self.random.between(200_000, 6 * SECOND),
             },
         };
         self.push(at, fault);

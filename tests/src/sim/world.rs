@@ -20,6 +20,8 @@ use super::clock::Clock;
 use super::counts::Counts;
 use super::disk::Pending;
 use super::invariants::Invariants;
+use super::invariants::change_log::ChangeLogs;
+use super::invariants::coverage;
 use super::invariants::indexes::Indexes;
 use super::ledger::{LEDGER, Ledger};
 use super::network::Network;
@@ -101,6 +103,8 @@ pub(super) enum What {
     Fault(Fault),
     Tables,
     Nodes,
+    Splits,
+    SplitOf(GroupId),
     Sample,
 }
 
@@ -117,7 +121,7 @@ pub struct World {
     /// Events of suspended nodes.
     parked: BTreeMap<u64, Vec<Event>>,
     pub(super) network: Network,
-    workload: Workload,
+    pub(super) workload: Workload,
     pub(super) ledger: Ledger,
     invariants: Invariants,
     pub(super) plan: Plan,
@@ -186,6 +190,7 @@ impl World {
         self.begin_ledger();
         self.push(50 * MILLISECOND, What::Tables);
         self.push(3_000 * MILLISECOND, What::Nodes);
+        self.push(2_000 * MILLISECOND, What::Splits);
         self.push(700 * MILLISECOND, What::Sample);
         for node in 1..=self.plan.nodes {
             self.start(node);
@@ -311,6 +316,8 @@ impl World {
             What::Fault(fault) => self.strike(fault),
             What::Tables => self.tend_tables(),
             What::Nodes => self.tend_nodes(),
+            What::Splits => self.tend_splits(),
+            What::SplitOf(group) => self.split_of(group),
             What::Sample => {
                 self.sample();
                 let next = self.at_us + 300 * MILLISECOND + self.random.below(400 * MILLISECOND);
@@ -435,7 +442,10 @@ impl World {
             Ok(_) if node.flipped => {
                 return self.fail(format!("node {id} started on a log with a flipped bit"));
             }
-            Ok(logs) => self.invariants.on_recovered(id, &logs),
+            Ok(logs) => {
+                let result = self.invariants.on_recovered(id, &logs);
+                self.check(result);
+            }
             Err(super::node::Refused::Corrupt(_)) if node.flipped => {
                 node.process = Process::Gone;
                 self.counts.bits_flipped_and_refused += 1;
@@ -569,6 +579,16 @@ impl World {
             };
             result = self.invariants.on_lease(id, group.id, at, true_until);
         }
+        for (state, until) in cell.shard.leases() {
+            if result.is_err() {
+                break;
+            }
+            let true_until = match until > mono_us {
+                true => node.clock.when(until.min(mono_us + 10_000_000), at),
+                false => at,
+            };
+            result = self.invariants.on_service(id, state, at, true_until);
+        }
         self.check(result);
     }
 
@@ -696,12 +716,37 @@ impl World {
                     self.feed(id, other, Input::View(view.clone()));
                 }
             }
+            Output::Measure {
+                group,
+                range,
+                cut_above,
+            } => {
+                let store = &self.node(id).disk.store;
+                let bytes = store.approximate_bytes(&range).unwrap_or(0);
+                let cuts = match bytes > cut_above {
+                    true => store.split_sample(&range, 15).unwrap_or_default(),
+                    false => Vec::new(),
+                };
+                self.counts.splits_by_size += u64::from(bytes > cut_above);
+                let input = Box::new(Input::Measured { group, bytes, cuts });
+                let after = self.random.below(50 * MILLISECOND);
+                self.push_at(after, id, Event::Input { shard, input });
+            }
+            Output::Birth(birth) => {
+                let shard = wire::shard_of(birth.state.group(), SHARDS);
+                self.feed(id, shard, Input::Birth(birth));
+            }
             Output::Fatal(fatal) => self.fail(format!("node {id} gives up: {fatal}")),
             snapshots => self.execute_snapshot(id, shard, snapshots),
         }
     }
 
     fn execute_snapshot(&mut self, id: u64, shard: u32, output: Output) {
+        if let Output::OpenSnapshot { ranges, .. } = &output
+            && let Some(range) = ranges.iter().find(|r| r.keyspace == Keyspace::Data)
+        {
+            self.on_snapshot_opened(id, &range.start);
+        }
         let node = self.node(id);
         let done = match output {
             Output::OpenSnapshot { transfer, ranges } => node.open_snapshot(transfer, ranges),
@@ -747,7 +792,8 @@ impl World {
             Err(_) => return self.crash(id),
         };
         for pending in done {
-            self.invariants.on_synced(id, &pending.writes);
+            let result = self.invariants.on_synced(id, &pending.writes);
+            self.check(result);
             self.feed(id, pending.shard, Input::Appended(pending.number));
         }
         if let Some(after) = next {
@@ -911,10 +957,12 @@ impl World {
         if open.mode == Mode::Ticket {
             let row = self.workload.row(open.key, table);
             let now = self.nodes[node as usize - 1].clock.now(self.at_us);
-            if let Some((group, pass)) = view
-                .route(&row)
-                .and_then(|r| Some((r.group.group(), r.ticket.strong(now)?)))
-            {
+            if let Some((group, pass)) = view.route(&row).and_then(|r| {
+                Some((
+                    r.group.group(),
+                    r.ticket.strong(r.group.range_version, now)?,
+                ))
+            }) {
                 let after = self.pause();
                 return self.push_at(
                     after,
@@ -944,9 +992,12 @@ impl World {
         let now = self.nodes[node as usize - 1].clock.now(self.at_us);
         for key in self.workload.keys_in_turn() {
             let row = self.workload.row(key, table);
-            let pass = view
-                .route(&row)
-                .and_then(|r| Some((r.group.group(), r.ticket.strong(now)?)));
+            let pass = view.route(&row).and_then(|r| {
+                Some((
+                    r.group.group(),
+                    r.ticket.strong(r.group.range_version, now)?,
+                ))
+            });
             if let Some((group, pass)) = pass {
                 let token = self.workload.begin_read(client, key, node, self.sequence);
                 self.push(self.at_us + CLIENT_PATIENCE_US, What::Patience(token));
@@ -1171,6 +1222,41 @@ impl World {
         Ok(())
     }
 
+    /// The change logs of all replicas against their data and what was acknowledged.
+    fn logs_match(&self) -> Result<(), String> {
+        let mut logs = ChangeLogs::default();
+        for node in &self.nodes {
+            for cell in &node.cells {
+                logs.add(node.id, &cell.shard, &node.disk.store)?;
+            }
+        }
+        let acknowledged = self.workload.acknowledged.values().flatten();
+        logs.check(acknowledged.map(|(version, row)| (*version, row)))
+    }
+
+    /// The partitions of the checked table and its index, as led and as recorded.
+    fn ranges_match(&self) -> Result<(), String> {
+        let views = self.nodes.iter().map(|node| &node.view);
+        let Some(view) = views.max_by_key(|view| view.revision()) else {
+            return Ok(());
+        };
+        let Some(table) = view.state.table_named(super::workload::ACCOUNT, TABLE) else {
+            return Ok(());
+        };
+        let indexes = table.indexes.iter().filter(|index| !index.local);
+        for keyspace in indexes.map(|index| index.id).chain([table.id]) {
+            let recorded = view.state.groups_of(keyspace);
+            let recorded = recorded.map(|g| (g.start.clone(), g.end.clone()));
+            coverage::check(keyspace, recorded.collect(), "the metadata")?;
+            let shards = self.nodes.iter().flat_map(|node| &node.cells);
+            let replicas = shards.flat_map(|cell| cell.shard.inspect());
+            let led = replicas.filter(|(g, state)| g.is_leader() && state.table == keyspace);
+            let led = led.map(|(_, state)| (state.start.clone(), state.end.clone()));
+            coverage::check(keyspace, led.collect(), "their leaders")?;
+        }
+        Ok(())
+    }
+
     fn finish(&mut self) {
         self.sample();
         for (partition, (write, read)) in self.progress.clone().into_iter().enumerate() {
@@ -1182,16 +1268,8 @@ impl World {
         for token in tokens {
             self.workload.abandon(token);
         }
-        for node in &self.nodes {
-            for cell in &node.cells {
-                if let Err(why) = self.invariants.at_end(
-                    &cell.shard,
-                    &node.disk.store,
-                    &self.workload.acknowledged,
-                ) {
-                    return self.fail(format!("node {}: {why}", node.id));
-                }
-            }
+        if let Err(why) = self.logs_match().and_then(|()| self.ranges_match()) {
+            return self.fail(why);
         }
         if let Err(why) = self.check_ledger() {
             return self.fail(why);

@@ -263,6 +263,24 @@ impl Group {
         now.mono_us < self.silent_until
     }
 
+    /// Term, vote and commit index as they are in memory.
+    pub fn hard_state(&self) -> HardState {
+        self.raw.raft.hard_state()
+    }
+
+    /// Whether a leader may count on promises of this replica, or one did before a restart.
+    pub fn has_promised(&self, now: Now) -> bool {
+        self.heard.0 > 0 || self.is_silent(now)
+    }
+
+    /// The hard state with a commit index that stands for everything applied, to be written before others rely on that.
+    pub fn commit_state(&mut self) -> HardState {
+        let mut state = self.raw.store().hard_state().clone();
+        state.commit = state.commit.max(self.log().applied().0);
+        self.written = state.clone();
+        state
+    }
+
     pub fn is_installing(&self) -> bool {
         self.installing
     }
@@ -306,6 +324,20 @@ impl Group {
             && matched + CLOSE_ENTRIES >= raft.raft_log.committed
     }
 
+    /// Whether a majority of the voters (of both halves) was heard lately by the clock, so that this leader is hardly one of the past. One that was
+    /// stopped for a while takes itself for the leader until it hears better.
+    pub fn hears_majority(&self, now: Now) -> bool {
+        let heard = |id: &u64| {
+            let at = self.peers_heard.get(&ReplicaId(*id)).copied();
+            *id == self.replica.0 || at.is_some_and(|at| now.mono_us < at + CLOSE_US)
+        };
+        let most = |voters: &[u64]| {
+            voters.is_empty() || voters.iter().filter(|id| heard(id)).count() * 2 > voters.len()
+        };
+        let conf = self.log().conf_state();
+        self.is_leader() && most(&conf.voters) && most(&conf.voters_outgoing)
+    }
+
     /// Whether a change of members is being made.
     pub fn is_changing(&self) -> bool {
         self.raw.raft.has_pending_conf() || !self.log().conf_state().voters_outgoing.is_empty()
@@ -315,11 +347,19 @@ impl Group {
         &self.log().conf_state().voters
     }
 
+    /// A snapshot stands for what raft does not take for applied yet, since it is not durable. A disk may take its time with that, and raft
+    /// would look for the entries before it when it campaigns.
+    fn is_restoring(&self) -> bool {
+        self.installing || self.raw.raft.raft_log.applied < self.log().applied().0
+    }
+
     // ---- what happens to it ----
 
     pub fn tick(&mut self, now: Now) {
         let before = self.turn();
-        let held = now.mono_us < self.silent_until || self.log().applied().0 < self.replay_to;
+        let held = now.mono_us < self.silent_until
+            || self.log().applied().0 < self.replay_to
+            || self.is_restoring();
         // A replica that may not vote doesn't campaign either; a leader's and a follower's timers go on.
         if held && !self.is_leader() {
             self.raw.raft.election_elapsed = self
@@ -338,7 +378,7 @@ impl Group {
 
     /// Campaigns at once, without waiting for a timeout (a lone voter, or the first replica of a new group).
     pub fn campaign(&mut self) {
-        if self.log().applied().0 >= self.replay_to && !self.is_leader() {
+        if self.log().applied().0 >= self.replay_to && !self.is_leader() && !self.is_restoring() {
             let before = self.turn();
             // A refusal means that it is no voter: then others will.
             let _ = self.raw.campaign();
@@ -358,6 +398,7 @@ impl Group {
         if message.to != self.replica.0
             || raft::raw_node::is_local_msg(kind)
             || kind == MessageType::MsgPropose && !self.is_leader()
+            || kind == MessageType::MsgTimeoutNow && self.is_restoring()
         {
             return;
         }

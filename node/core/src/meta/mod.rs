@@ -6,6 +6,7 @@
 pub mod extras;
 pub mod indexes;
 pub mod records;
+pub mod splits;
 pub mod state;
 mod topology;
 pub mod view;

@@ -301,6 +301,7 @@ impl MetaState {
             Some(Change::TakePermit(c)) => edit.take_permit(c),
             Some(Change::ReturnPermit(c)) => edit.return_permit(c),
             Some(Change::RaiseVersion(version)) => edit.raise_version(*version),
+            Some(Change::BeginSplit(c)) => edit.begin_split(c),
             None => refuse(
                 MetaRefusal::Invalid,
                 "a command that this version does not know",

@@ -229,7 +229,7 @@ impl Edit<'_> {
             };
             let distinct: BTreeSet<u64> = aim.nodes.iter().copied().collect();
             if group.member_version != aim.member_version
-                || group.split.is_some()
+                || group.valid_split().is_some()
                 || distinct.len() != aim.nodes.len()
                 || distinct.is_empty()
             {
@@ -270,6 +270,7 @@ impl Edit<'_> {
 
     pub(super) fn follow(&mut self, follow: &Follow) -> Result<u64> {
         for report in &follow.groups {
+            self.follow_split(report);
             let Some(group) = self.state.groups.get(&report.group) else {
                 continue;
             };
@@ -354,6 +355,10 @@ fn follow_members(group: &mut Group, report: &GroupReport) {
     }
     group.members.clone_from(&report.members);
     group.member_version = report.member_version;
+    // Planned for other members: the group's log takes it no more.
+    if group.valid_split().is_none() {
+        group.split = None;
+    }
     if !report.joint && same(&group.members, &group.target) {
         group.target.clear();
     }

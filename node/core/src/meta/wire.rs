@@ -57,6 +57,9 @@ pub enum Change {
     ReturnPermit(ReturnPermit),
     #[prost(uint32, tag = "58")]
     RaiseVersion(u32),
+    /// A partition is to be split.
+    #[prost(message, tag = "70")]
+    BeginSplit(BeginSplit),
 }
 
 /// Gives an object a node id; again the same one.
@@ -213,9 +216,27 @@ pub struct MetaRequest {
     pub term: u64,
     #[prost(
         oneof = "Change",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 42, 50, 51, 52, 53, 54, 55, 56, 57, 58"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 42, 50, 51, 52, 53, 54, 55, 56, 57, 58, 70"
     )]
     pub change: Option<Change>,
+}
+
+/// Wants a partition split.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BeginSplit {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// First row of the new partition; where item collections must stay whole, the first row of its collection is taken.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub at: Bytes,
+    /// Ring position of the new partition, 16 bytes, big endian; empty: by its first row.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub position: Bytes,
+    /// The epoch that it was planned at; range version 0: any.
+    #[prost(uint64, tag = "4")]
+    pub range_version: u64,
+    #[prost(uint64, tag = "5")]
+    pub member_version: u64,
 }
 
 /// New tokens, weights and positions, planned at an epoch of the ring.

@@ -146,7 +146,7 @@ fn urgency(node: Option<&Node>) -> u32 {
 }
 
 fn partition_aim(state: &MetaState, ring: &Ring, group: &Group) -> Option<(u32, Aim)> {
-    if group.split.is_some() {
+    if group.valid_split().is_some() {
         return None;
     }
     let rf = state.cluster.replication_factor as usize;

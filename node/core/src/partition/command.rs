@@ -39,6 +39,9 @@ pub enum Do {
     /// A transaction ends at a row.
     #[prost(message, tag = "51")]
     Finish(crate::api::Finish),
+    /// The partition ends earlier, and another one begins there.
+    #[prost(message, tag = "52")]
+    Split(crate::meta::records::Split),
 }
 
 /// A row's new record, or its end.
@@ -114,7 +117,7 @@ pub struct Command {
     /// Hybrid time past which it must not be applied, and until which its id is remembered; 0: none.
     #[prost(uint64, tag = "5")]
     pub deadline: u64,
-    #[prost(oneof = "Do", tags = "10, 11, 12, 13, 30, 31, 50, 51")]
+    #[prost(oneof = "Do", tags = "10, 11, 12, 13, 30, 31, 50, 51, 52")]
     pub what: Option<Do>,
 }
 
@@ -195,6 +198,11 @@ pub struct ReplicaState {
     /// How many items and entries are here, one for each index.
     #[prost(message, repeated, tag = "41")]
     pub counts: Vec<super::counts::Count>,
+    /// Log index at which it was split off another partition, and that partition's group; 0: it was not.
+    #[prost(uint64, tag = "50")]
+    pub born: u64,
+    #[prost(uint64, tag = "51")]
+    pub parent: u64,
 }
 
 impl ReplicaState {
@@ -245,7 +253,7 @@ pub fn intent_key(row: &[u8]) -> Bytes {
     [b"i", row].concat().into()
 }
 
-/// Key of the request that the entry `index` applied.
+/// Key of the request that the entry `index` applied. Requests that were inherited at a split have numbers before the log's first index.
 pub fn request_key(group: GroupId, index: u64) -> Bytes {
     let mut out = BytesMut::with_capacity(17);
     out.put_u8(b'q');
@@ -345,6 +353,9 @@ pub struct Remembered {
     pub deadline: u64,
     #[prost(bytes = "bytes", tag = "3")]
     pub outcome: Bytes,
+    /// Later ones of the same row: requests that a partition inherited at a split share rows.
+    #[prost(message, repeated, tag = "4")]
+    pub more: Vec<Remembered>,
 }
 
 /// Rows that the metadata group's first state consists of.

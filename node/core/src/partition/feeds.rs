@@ -93,11 +93,14 @@ pub struct Closed {
 /// Whether a parent has sent all that it had logged when its range version `version` ended, and its own parents too.
 pub fn has_sent(parent: &LogState, version: u64) -> bool {
     parent.feeds.iter().all(|feed| match feed.kind() {
+        // It began behind the end, and has nothing from before.
+        FeedKind::Index if feed.since > version => true,
         FeedKind::Index => {
             let mut closed = feed.closed.iter();
             let end = closed.find(|closed| closed.range_version == version);
-            // An older end is forgotten only after many splits; the newest one that is known is behind it.
-            let end = end.or(feed.closed.first());
+            // An older end is forgotten only after many splits; the oldest one that is known is behind it.
+            let later = |closed: &&Closed| closed.range_version > version;
+            let end = end.or(feed.closed.first().filter(later));
             end.is_some_and(|end| feed.logged >= end.logged)
         }
         FeedKind::Sweep => feed.parent_group == 0,
@@ -206,7 +209,7 @@ impl Partition {
 
     /// Proposes a change of the readers; false if it can't be proposed now.
     pub fn propose_feeds(&mut self, group: &mut Group, change: FeedsChange, now: Now) -> bool {
-        if !self.serving || !group.may_propose() {
+        if !self.serving || !group.may_propose() || self.is_splitting() {
             return false;
         }
         let stamp = self.stamp(now);

@@ -64,7 +64,7 @@ pub struct PrepareRow {
 }
 
 /// The intents of a partition by row.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Intents {
     by_row: BTreeMap<Bytes, Intent>,
     bytes: usize,
@@ -97,6 +97,17 @@ impl Intents {
         if let Some(before) = self.by_row.insert(row.clone(), intent) {
             self.bytes -= bytes_of(&row, &before);
         }
+    }
+
+    /// Those of rows from `at` on are another partition's now.
+    pub fn split_off(&mut self, at: &[u8]) -> Intents {
+        let by_row = self.by_row.split_off(at);
+        let bytes = by_row
+            .iter()
+            .map(|(row, intent)| bytes_of(row, intent))
+            .sum();
+        self.bytes -= bytes;
+        Intents { by_row, bytes }
     }
 
     fn put(&mut self, row: Bytes, intent: Intent, batch: &mut Batch) {
@@ -371,7 +382,7 @@ impl Partition {
         if intent.is_none_or(|intent| intent.attempt.id != finish.attempt) {
             // Nothing (more) to do, if this is still the leader.
             let reply = self.answer(&forward, Answer::Written(Written::default()));
-            return match group.lease_until() > now.mono_us {
+            return match self.lease_until(group) > now.mono_us {
                 true => fx.reply(to, reply),
                 false => self.unconfirmed.push(Guarded::Reply(reply, to)),
             };
@@ -444,6 +455,13 @@ impl Partition {
         if applies || asked {
             self.wake(&row, fx);
         }
+    }
+
+    /// The range has changed: reads that waited for the ends of intents, and wait no more. Ends that were proposed have their turn in the log.
+    pub(super) fn take_held_reads(&mut self) -> Vec<(Forward, ReplyTo)> {
+        let asking = std::mem::take(&mut self.ends.asking).into_values();
+        let reads = asking.flat_map(|asking| asking.reads.into_iter().chain(asking.later));
+        reads.map(|(forward, to, _)| (forward, to)).collect()
     }
 
     /// Not the leader any more.

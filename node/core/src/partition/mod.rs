@@ -22,6 +22,7 @@ pub mod feeds;
 pub mod intents;
 pub mod latch;
 pub mod requests;
+pub mod split;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -93,6 +94,8 @@ pub struct Effects {
     pub list: Vec<Effect>,
     pub batch: Batch,
     pub next_read: u64,
+    /// Partitions that were split off.
+    pub born: Vec<split::Birth>,
 }
 
 impl Effects {
@@ -208,6 +211,7 @@ pub struct Partition {
     /// The table, as the metadata of revision `defined_at` have it; none for the entries of a global index.
     definition: Option<Arc<Definition>>,
     defined_at: u64,
+    splits: split::Splits,
     /// Since they were last taken.
     pub not_applied: u64,
     pub duplicates: u64,
@@ -293,6 +297,7 @@ impl Partition {
             last_delete: 0,
             definition: None,
             defined_at: 0,
+            splits: split::Splits::default(),
             not_applied: 0,
             duplicates: 0,
         }
@@ -375,6 +380,10 @@ impl Partition {
         {
             return self.read(forward, to, false, fx);
         }
+        if self.waits_to_lead(group, mood, now) {
+            self.waiting.push((forward, to));
+            return;
+        }
         if !group.may_propose() || mood.clock_ahead {
             return self.refuse_route(group, &forward, to, Refusal::NotLeader, fx);
         }
@@ -393,12 +402,20 @@ impl Partition {
             return;
         }
         match forward.operation {
+            Some(
+                Operation::Write(_)
+                | Operation::Entries(_)
+                | Operation::Prepare(_)
+                | Operation::Finish(_),
+            ) if self.is_splitting() => {
+                self.waiting.push((forward, to));
+            }
             Some(Operation::Write(_) | Operation::Prepare(_)) => {
                 self.on_write(forward, to, mood, now, fx)
             }
             Some(Operation::Finish(_)) => self.on_finish(group, forward, to, now, fx),
             Some(Operation::Entries(_)) => self.on_entries(forward, to, now, fx),
-            _ if group.lease_until() > now.mono_us => self.read(forward, to, true, fx),
+            _ if self.lease_until(group) > now.mono_us => self.read(forward, to, true, fx),
             _ => self.unconfirmed.push(Guarded::Read(forward, to)),
         }
     }
@@ -435,6 +452,7 @@ impl Partition {
             ForwardReply {
                 leader,
                 range_version: self.state.range_version,
+                records: self.records(why),
                 ..refusal(forward, why, "")
             },
         );
@@ -632,14 +650,14 @@ impl Partition {
                 to,
                 generation,
             }) => {
-                let held = group.lease_until() > now.mono_us
-                    || active(Mutant::ServesAfterLease) && group.lease_until() > 0;
+                let until = self.lease_until(group);
+                let held = until > now.mono_us || active(Mutant::ServesAfterLease) && until > 0;
                 if generation == self.generation && held {
                     fx.reply(to, self.read_reply(&forward, result));
                 } else if generation == self.generation {
                     self.unconfirmed.push(Guarded::Read(forward, to));
                 } else {
-                    self.refuse_route(group, &forward, to, Refusal::NotLeader, fx);
+                    self.refuse_late(group, &forward, to, fx);
                 }
             }
             Some(Reading::Confirmed {
@@ -650,7 +668,7 @@ impl Partition {
                 if generation == self.generation {
                     fx.reply(to, self.read_reply(&forward, result));
                 } else {
-                    self.refuse_route(group, &forward, to, Refusal::NotLeader, fx);
+                    self.refuse_late(group, &forward, to, fx);
                 }
             }
             None => {}
@@ -715,6 +733,9 @@ impl Partition {
         now: Now,
         fx: &mut Effects,
     ) {
+        if self.is_splitting() {
+            return self.put_off(id, fx);
+        }
         let Some(writing) = self.writes.get(&id) else {
             return;
         };
@@ -758,7 +779,7 @@ impl Partition {
         } else if writing.forward.attempt > 0 {
             let command = self.refuse_for_good(&writing.forward, &reply, group.term(), now);
             self.propose(group, id, row, command, reply, fx);
-        } else if group.lease_until() > now.mono_us {
+        } else if self.lease_until(group) > now.mono_us {
             self.finish(id, &row, reply, fx);
         } else {
             self.unconfirmed.push(Guarded::Reply(reply, writing.to));
@@ -1070,7 +1091,11 @@ impl Partition {
                     self.read(forward, to, false, fx)
                 }
                 Guarded::Read(forward, to) => {
-                    fx.reply(to, refusal(&forward, Refusal::StaleRoute, ""))
+                    let reply = ForwardReply {
+                        records: self.records(Refusal::StaleRoute),
+                        ..refusal(&forward, Refusal::StaleRoute, "")
+                    };
+                    fx.reply(to, reply);
                 }
             }
         }
@@ -1105,9 +1130,17 @@ impl Partition {
         }
         self.proposed.clear();
         self.latches.clear();
+        self.splits.proposed = None;
         self.drop_entries(leader, fx);
         self.drop_ends(leader, fx);
-        for (forward, to) in std::mem::take(&mut self.waiting) {
+        if leader > 0 {
+            self.splits.hopeful_until = 0;
+        }
+        let waiting = match self.splits.hopeful_until {
+            0 => std::mem::take(&mut self.waiting),
+            _ => Vec::new(),
+        };
+        for (forward, to) in waiting {
             fx.reply(to, lost(&forward, Refusal::NotLeader));
         }
         let guarded = std::mem::take(&mut self.unconfirmed)
@@ -1140,7 +1173,7 @@ impl Partition {
 
     /// Requests that waited until the leader serves.
     pub fn take_waiting(&mut self) -> Vec<(Forward, ReplyTo)> {
-        if self.serving {
+        if self.serving && !self.is_splitting() {
             std::mem::take(&mut self.waiting)
         } else {
             Vec::new()
@@ -1154,7 +1187,7 @@ impl Partition {
         let Some(last) = entries.last() else { return };
         for entry in entries {
             if !crate::moves::members::apply(&mut self.state, group, entry) {
-                self.apply_entry(entry, fx);
+                self.apply_entry(group, entry, fx);
             }
             self.state.applied_index = entry.index;
             self.state.applied_term = entry.term;
@@ -1174,7 +1207,7 @@ impl Partition {
         self.serve_confirmed(fx);
     }
 
-    fn apply_entry(&mut self, entry: &Entry, fx: &mut Effects) {
+    fn apply_entry(&mut self, group: &Group, entry: &Entry, fx: &mut Effects) {
         if entry.get_entry_type() != EntryType::EntryNormal || entry.data.is_empty() {
             return;
         }
@@ -1192,6 +1225,9 @@ impl Partition {
             }
             Some(command) if matches!(command.what, Some(Do::Finish(_))) => {
                 return self.apply_finish(command, entry, fx);
+            }
+            Some(command) if matches!(command.what, Some(Do::Split(_))) => {
+                return self.apply_split(group, command, entry, fx);
             }
             Some(command) => self.apply_command(command, entry, fx),
             None => Applied::Nothing,
@@ -1260,6 +1296,7 @@ impl Partition {
                 id,
                 deadline: command.deadline,
                 outcome,
+                more: Vec::new(),
             },
             &mut fx.batch,
         );
@@ -1318,6 +1355,7 @@ impl Partition {
         self.state = state;
         self.requests = requests;
         self.intents = intents;
+        self.splits = split::Splits::default();
         self.serving = false;
     }
 

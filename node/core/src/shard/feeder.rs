@@ -126,6 +126,8 @@ struct Task {
     not_before: u64,
     /// Wall clock from which on changes may wait, ms; 0: none do.
     behind_ms: u64,
+    /// Monotonic ms since when the parent is known to have sent everything.
+    sent_ms: Option<u64>,
 }
 
 /// What leaders of this shard do for readers of their change logs.
@@ -157,6 +159,7 @@ impl Feeder {
             done: begin(),
             not_before: 0,
             behind_ms: 0,
+            sent_ms: None,
         })
     }
 
@@ -360,6 +363,11 @@ impl Shard {
         if !matches!(task.stage, Stage::Idle) || now < task.not_before || !wanted(&task.done) {
             return;
         }
+        // A leader of the past must not bring what others have brought, and forgotten since.
+        let replica = self.replicas.get(&id.group);
+        if !replica.is_some_and(|r| r.group.hears_majority(self.now)) {
+            return;
+        }
         if task.behind_ms == 0 {
             task.behind_ms = self.now.wall_ms;
         }
@@ -509,6 +517,13 @@ impl Shard {
         self.send_operations(id, vec![Operation::Rows(nothing)], now + WRITE_US);
     }
 
+    fn tombstone_ms(&self) -> u64 {
+        match self.config.tombstone_ms {
+            0 => TOMBSTONE_MS,
+            set => set,
+        }
+    }
+
     /// What the parent says of its log.
     fn on_parent(&mut self, id: TaskId, log: &LogState) {
         let Some((_, partition)) = self.leading(id.group) else {
@@ -516,6 +531,15 @@ impl Shard {
         };
         let sweep = partition.state.feeds.iter().find(|feed| feed.id == SWEEP);
         if !sweep.is_some_and(|sweep| has_sent(log, sweep.parent_version)) {
+            return;
+        }
+        // What an earlier leader of the parent sent may still be on its way for as long as a tombstone is kept.
+        let (now_ms, kept_ms) = (self.now.mono_us / 1000, self.tombstone_ms());
+        let Some(task) = self.feeder.tasks.get_mut(&id) else {
+            return;
+        };
+        let since_ms = *task.sent_ms.get_or_insert(now_ms);
+        if now_ms < since_ms + kept_ms {
             return;
         }
         let change = FeedsChange {
@@ -559,13 +583,7 @@ impl Shard {
             Job::Sweep => {
                 let until = match active(Mutant::PurgesTombstonesEarly) {
                     true => u64::MAX,
-                    false => self
-                        .now
-                        .wall_ms
-                        .saturating_sub(match self.config.tombstone_ms {
-                            0 => TOMBSTONE_MS,
-                            set => set,
-                        }),
+                    false => self.now.wall_ms.saturating_sub(self.tombstone_ms()),
                 };
                 let slowest = partition
                     .state

@@ -110,21 +110,28 @@ impl Shard {
                 *id != GroupId::META
                     && id.0 < view.state.cluster.next_group
                     && !view.state.groups.contains_key(&id.0)
+                    && !self.is_intended(*id)
             })
             .collect();
         for id in gone {
-            self.destroy_replica(id);
             self.clear_remains(id);
+            if !self.is_needed(id) {
+                self.destroy_replica(id);
+            }
         }
+        self.gateway.on_view(&view);
+        self.drive_splits();
     }
 
     /// Logs without state whose replica no group has any more: what is left of a removal that was interrupted.
     fn drop_orphans(&mut self) {
         let groups = &self.view.state.groups;
         let member = |replica: ReplicaId| {
-            groups
-                .values()
-                .any(|g| g.members.iter().any(|m| m.replica == replica.0))
+            groups.values().any(|g| {
+                let children = g.split.iter().flat_map(|split| &split.members);
+                let mut named = g.members.iter().chain(children);
+                named.any(|m| m.replica == replica.0)
+            })
         };
         let left: Vec<ReplicaId> = self
             .orphans
@@ -153,10 +160,17 @@ impl Shard {
             self.out.push(Output::Fatal(Fatal::Inconsistent(why)));
             return;
         }
-        let founder = group.member_version == 1 && group.replica_on(self.config.node).is_some();
+        if self.orphans.get(&replica).is_some_and(|log| log.base.0 > 0) {
+            // It was split off: its parent, which is being replayed, brings its beginning.
+            return;
+        }
+        // A founder begins by itself, but not with a range of the past.
+        let founder = group.member_version == 1
+            && group.range_version == 1
+            && group.replica_on(self.config.node).is_some();
         if !founder || self.orphans.contains_key(&replica) {
             self.await_group(group.group(), replica);
-        } else if group.range_version == 1 {
+        } else {
             let consumers = self
                 .view
                 .state

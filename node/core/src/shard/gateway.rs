@@ -11,10 +11,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+
 use super::io::Request;
+use super::learned::{Learned, Way};
 use crate::api::{Answer, Error, Operation};
 use crate::ids::{GroupId, NodeId};
 use crate::meta::View;
+use crate::meta::records::Group;
 use crate::time::{Hybrid, Now, TICK_US};
 use crate::wire::{Forward, ForwardReply, Refusal, RequestId};
 
@@ -42,6 +46,8 @@ struct Pending {
     uncertain: bool,
     /// Words of the last refusal.
     last: &'static str,
+    /// Where the running attempt's page ends, if a partition ends before the page that was asked for does.
+    cut: Option<Bytes>,
 }
 
 /// What the gateway wants done.
@@ -61,6 +67,8 @@ pub struct Gateway {
     timers: BTreeMap<(u64, RequestId), ()>,
     /// Nodes that are not asked first. They may be the right ones all the same: each later attempt asks whom it would ask anyway.
     pub suspects: BTreeSet<NodeId>,
+    /// What partitions said of themselves that the view does not know yet.
+    learned: Learned,
 }
 
 impl Gateway {
@@ -117,6 +125,7 @@ impl Gateway {
                 detour: false,
                 uncertain: false,
                 last,
+                cut: None,
             },
         );
         self.attempt(id, view, now, acts);
@@ -146,12 +155,7 @@ impl Gateway {
             },
             None => return,
         };
-        let route = if back {
-            view.route_before(row)
-        } else {
-            view.route(row)
-        };
-        let Some(route) = route.filter(|r| r.group.table == table) else {
+        let Some(Way { group, leader }) = self.learned.way(view, table, row, back) else {
             if view.state.is_known()
                 && view.state.table_of_keyspace(table).is_none()
                 && !pending.uncertain
@@ -161,12 +165,12 @@ impl Gateway {
             pending.last = "the partition is not known here yet";
             return self.later(id, now);
         };
-        let members = &route.group.members;
+        let members = &group.members;
         if members.is_empty() {
             return self.later(id, now);
         }
         let turn = NodeId(members[pending.attempts as usize % members.len()].node);
-        let mut target = match route.ticket.leader() {
+        let mut target = match leader {
             Some(leader) if pending.attempts % 3 != 2 => leader,
             _ => turn,
         };
@@ -179,8 +183,8 @@ impl Gateway {
             }
         }
         pending.attempts += 1;
-        pending.forward.group = route.group.id;
-        pending.forward.range_version = route.group.range_version;
+        pending.forward.group = group.id;
+        pending.forward.range_version = group.range_version;
         pending.forward.attempt = pending.sent;
         pending.sent += 1;
         pending.asked = Some(target);
@@ -188,7 +192,17 @@ impl Gateway {
             id,
             (now.mono_us + ATTEMPT_US).min(self.pending[&id].deadline_us),
         );
-        acts.push(Act::Forward(target, self.pending[&id].forward.clone()));
+        let mut forward = self.pending[&id].forward.clone();
+        let cut = cut_page(&mut forward, &group);
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.cut = cut;
+        }
+        acts.push(Act::Forward(target, forward));
+    }
+
+    /// The metadata are known anew.
+    pub fn on_view(&mut self, view: &View) {
+        self.learned.on_view(view);
     }
 
     fn timer(&mut self, id: RequestId, at: u64) {
@@ -222,11 +236,15 @@ impl Gateway {
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
         };
-        if let Some(answer) = reply.answer {
-            if let Some(ticket) = view.ticket(GroupId(reply.group)) {
-                if matches!(answer, Answer::Written(_)) {
-                    ticket.set_leader(Some(from));
-                }
+        if let Some(mut answer) = reply.answer {
+            if matches!(answer, Answer::Written(_)) {
+                self.learned
+                    .set_leader(view, GroupId(reply.group), Some(from));
+            }
+            if let Answer::Paged(paged) = &mut answer
+                && paged.last.is_none()
+            {
+                paged.reached = pending.cut.take();
             }
             return self.end(id, Ok(answer), acts);
         }
@@ -261,12 +279,19 @@ impl Gateway {
             }
             Some(Refusal::Expired) => self.give_up(id, acts),
             _ if pending.asked != Some(from) => {}
+            Some(Refusal::StaleRoute) if self.learned.learn(view, reply.records, from) => {
+                // Split since: where it is served now is known.
+                if pending.attempts < 8 {
+                    self.attempt(id, view, now, acts);
+                } else {
+                    self.later(id, now);
+                }
+            }
             Some(Refusal::NotLeader | Refusal::StaleRoute) => {
                 let leader = Some(NodeId(reply.leader)).filter(|n| n.0 > 0);
-                let known = view.ticket(GroupId(reply.group)).and_then(|t| t.leader());
-                if let Some(ticket) = view.ticket(GroupId(reply.group)) {
-                    ticket.set_leader(leader);
-                }
+                let group = GroupId(reply.group);
+                let known = self.learned.leader(view, group);
+                self.learned.set_leader(view, group, leader);
                 pending.last = "the partition has no leader yet";
                 // A new name is worth asking at once, but not for ever.
                 let worth_asking = leader != known || pending.detour;
@@ -302,9 +327,8 @@ impl Gateway {
                     // It was sent and not answered: it may have been proposed, and its leader may be gone.
                     let operation = pending.forward.operation.as_ref();
                     pending.uncertain |= operation.is_some_and(Operation::changes);
-                    if let Some(ticket) = view.ticket(GroupId(pending.forward.group)) {
-                        ticket.set_leader(None);
-                    }
+                    let group = GroupId(pending.forward.group);
+                    self.learned.set_leader(view, group, None);
                 }
                 self.attempt(id, view, now, acts);
             }
@@ -341,6 +365,22 @@ impl Gateway {
     }
 }
 
+/// Cuts a page at the border of the partition that it is sent to; returns where, if it has to be.
+fn cut_page(forward: &mut Forward, group: &Group) -> Option<Bytes> {
+    let Some(Operation::Page(page)) = &mut forward.operation else {
+        return None;
+    };
+    if page.reverse && page.start < group.start {
+        page.start = group.start.clone();
+        return Some(page.start.clone());
+    }
+    if !page.reverse && page.end > group.end {
+        page.end = group.end.clone();
+        return Some(page.end.clone());
+    }
+    None
+}
+
 /// The gateway's timers need no finer clock than this, µs.
 pub const GATEWAY_STEP_US: u64 = TICK_US / 5;
 
@@ -370,6 +410,7 @@ mod tests {
             detour: false,
             uncertain: sent > 1,
             last: "",
+            cut: None,
         };
         let mut gateway = Gateway::default();
         gateway.pending.insert(ID, pending);

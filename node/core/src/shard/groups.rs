@@ -21,7 +21,7 @@ use crate::partition::requests::RequestTable;
 use crate::partition::{Effects, Partition};
 use crate::store::{Batch, Keyspace, LogWrite};
 use crate::time::Now;
-use crate::wire::{Kind, RaftFrame, RaftMessage, SnapshotChunk, Target};
+use crate::wire::{Kind, RaftFrame, RaftMessage, SnapshotAck, SnapshotChunk, Target};
 
 /// Entries that stay in the log for followers that are a little behind.
 const LOG_KEPT: u64 = 256;
@@ -40,7 +40,7 @@ pub(super) enum Machine {
 pub(super) struct Replica {
     pub group: Group,
     pub machine: Machine,
-    eager: u32,
+    pub(super) eager: u32,
     /// A snapshot's append that waits for the installation: the log write.
     pub(super) installing: Option<LogWrite>,
     was_leader: bool,
@@ -175,7 +175,7 @@ impl Shard {
             return;
         }
         if !self.replicas.contains_key(&id) && !self.meet_metadata(&message) {
-            return;
+            return self.keep_early(from, message);
         }
         let Some(replica) = self.replicas.get_mut(&id) else {
             return;
@@ -240,7 +240,9 @@ impl Shard {
         } else {
             Machine::Partition(Box::new(Partition::new(state)))
         };
-        self.add_replica(group, replica, log, BTreeMap::new(), restarted, machine)
+        let added = self.add_replica(group, replica, log, BTreeMap::new(), restarted, machine);
+        self.hear_early(group);
+        added
     }
 
     pub(super) fn add_replica(
@@ -283,6 +285,12 @@ impl Shard {
         replica: ReplicaId,
         consumers: Vec<String>,
     ) {
+        // One that was split off it since is here already: this one has to begin with less.
+        let territory = &self.config.territory;
+        if !territory.claim(replica, &record.start, &record.end) {
+            self.await_group(record.group(), replica);
+            return;
+        }
         let genesis = ReplicaState {
             group: record.id,
             table: record.table,
@@ -406,7 +414,7 @@ impl Shard {
             ..Default::default()
         });
         self.sync = true;
-        self.leaving.insert(id, (self.append + 1, batch));
+        self.leaving.insert(id, (self.append + 1, name, batch));
         if let Some(ticket) = self.view.ticket(id) {
             ticket.turn();
             ticket.set_heard(0);
@@ -420,12 +428,13 @@ impl Shard {
         let done: Vec<GroupId> = self
             .leaving
             .iter()
-            .filter(|(_, (number, _))| *number <= append)
+            .filter(|(_, (number, ..))| *number <= append)
             .map(|(id, _)| *id)
             .collect();
         for id in &done {
-            if let Some((_, batch)) = self.leaving.remove(id) {
+            if let Some((_, replica, batch)) = self.leaving.remove(id) {
                 self.out.push(Output::Write(batch));
+                self.give_up(replica);
             }
         }
         if !done.is_empty() {
@@ -465,6 +474,7 @@ impl Shard {
         };
         let before = fx.next_read;
         partition.confirm(group, self.now, &mut fx);
+        partition.end_hope(group, self.now, &mut fx);
         self.counts.read_indexes += fx.next_read - before;
         let asked = fx.next_read != before;
         let waiting = partition.take_waiting();
@@ -589,8 +599,12 @@ impl Shard {
                 changed = metadata.apply(group, committed, &mut fx.batch, self.now, &mut sends)
             }
         }
+        let born = std::mem::take(&mut fx.born);
         self.realise(id, fx);
         self.send_all(sends);
+        if !born.is_empty() {
+            self.on_births(id, born);
+        }
         if changed {
             self.publish_own_metadata();
         }
@@ -618,6 +632,7 @@ impl Shard {
             self.send_raft(id, messages);
             self.dirty.insert(id);
         }
+        self.release_births(number);
         self.finish_leaving(number);
     }
 
@@ -664,12 +679,13 @@ impl Shard {
             return;
         };
         let until = if partition.is_serving() || active(Mutant::EvaluatesBeforeOwnTerm) {
-            replica.group.lease_until()
+            partition.lease_until(&replica.group)
         } else {
             0
         };
         let guarded = partition.has_intents() || replica.guarded_at == Some(self.steps);
         ticket.set_guarded(guarded);
+        ticket.set_range(partition.state.range_version);
         ticket.set_lease(until);
         ticket.set_heard(if replica.group.is_initialised() {
             replica.group.heard_at(self.now)
@@ -753,12 +769,11 @@ impl Shard {
             .senders
             .group_of(transfer)
             .and_then(|g| self.replicas.get(&g))
-            .map_or((0, 0), |r| {
-                (r.state().applied_index, r.state().applied_term)
-            });
+            .map(|r| r.state().clone())
+            .unwrap_or_default();
         let sent =
             self.senders
-                .on_piece(transfer, pairs, done, current, self.config.shard, self.now);
+                .on_piece(transfer, pairs, done, &current, self.config.shard, self.now);
         self.on_sent(sent);
     }
 
@@ -773,10 +788,21 @@ impl Shard {
             return;
         }
         let origin = self.origin();
+        if !chunk.end.is_empty() && !self.config.territory.is_free(to, &chunk.start, &chunk.end) {
+            let ack = SnapshotAck {
+                group: chunk.group,
+                transfer: chunk.transfer,
+                ..Default::default()
+            };
+            return self.refuse_snapshot(from, shard, ack);
+        }
         match self
             .receivers
             .on_chunk(from, chunk, origin, self.now, &mut self.out)
         {
+            Received::Staged(ack, Some(_)) if !self.claim_received(id, to) => {
+                self.refuse_snapshot(from, shard, ack);
+            }
             Received::Staged(ack, message) => {
                 self.send(
                     from,
@@ -802,6 +828,7 @@ impl Shard {
                         .is_some_and(|r| r.group.is_installing())
                     {
                         self.receivers.forget(id, &mut self.out);
+                        self.keep_rows(id);
                     }
                 }
             }
@@ -886,6 +913,11 @@ impl Shard {
             return;
         };
         self.counts.snapshots_installed += 1;
+        let state = replica.state();
+        if id != GroupId::META {
+            let name = ReplicaId(state.replica);
+            self.config.territory.shrink(name, &state.start, &state.end);
+        }
         replica.group.installed(self.append + 1);
         self.writes.push(write);
         self.wrote.insert(id);
@@ -909,6 +941,15 @@ impl Shard {
             }
         }
     }
+}
+
+/// The request ids of rows by their numbers.
+pub(super) fn requests_of_rows(rows: Vec<(u64, Remembered)>) -> RequestTable {
+    let mut table = RequestTable::default();
+    for (number, remembered) in rows {
+        table.load(number, remembered);
+    }
+    table
 }
 
 fn index_of_request(key: &[u8]) -> Option<u64> {

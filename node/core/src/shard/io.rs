@@ -13,6 +13,7 @@ use crate::ids::{GroupId, NodeId};
 use crate::meta::View;
 use crate::meta::wire::{Change, Outcome};
 use crate::partition::ReadResult;
+use crate::partition::split::Birth;
 use crate::store::{Batch, KeyRange, Keyspace, LogWrite};
 
 /// A client's request, on the node that it came to.
@@ -137,6 +138,14 @@ pub enum Input {
     HandOver,
     /// A cluster begins on this node; to the first shard only.
     Bootstrap(Box<crate::meta::MetaState>),
+    /// A partition has about so many bytes; rows that cut it into equal parts, if that is too many.
+    Measured {
+        group: GroupId,
+        bytes: u64,
+        cuts: Vec<Bytes>,
+    },
+    /// A partition of this shard was split off one of another shard.
+    Birth(Box<Birth>),
 }
 
 /// Which connection a frame takes.
@@ -221,5 +230,13 @@ pub enum Output {
     },
     /// A new picture of the metadata, for all shards and the front ends.
     View(Arc<View>),
+    /// Say how large a range of the engine is, and if it is larger than so many bytes, where it falls into some equal parts.
+    Measure {
+        group: GroupId,
+        range: KeyRange,
+        cut_above: u64,
+    },
+    /// A partition was split off: for the shard that owns its group.
+    Birth(Box<Birth>),
     Fatal(Fatal),
 }

@@ -1,11 +1,13 @@
 //! Members of the groups of a shard: what their leaders do about targets and tell the metadata leader, and which replicas go.
 
 use super::Shard;
+use super::groups::Replica;
 use super::io::{Lane, Output};
 use crate::ids::{GroupId, ReplicaId};
 use crate::meta::wire::{GroupReport, NodeReport};
 use crate::moves::members::{context, members, newest};
 use crate::moves::step::{Step, next_step};
+use crate::partition::Partition;
 use crate::partition::command::{content, replica_key};
 use crate::store::{Batch, Keyspace};
 use crate::wire::{Kind, Target};
@@ -39,6 +41,12 @@ impl Shard {
         };
         let now = self.now;
         let member_version = replica.state().member_version;
+        // A split that is wanted of just this epoch comes first, if it can come at all.
+        let split = record.split.as_ref();
+        let splits = |partition: &Partition| split.is_some_and(|split| partition.can_split(split));
+        if replica.partition().is_some_and(splits) {
+            return;
+        }
         let newest = newest(replica.state());
         let group = &mut replica.group;
         if record.member_version > member_version || group.is_changing() || !group.may_propose() {
@@ -107,6 +115,9 @@ impl Shard {
                 // From here on this node follows like any other.
                 self.followed = (*view.state).clone();
             }
+            if self.is_needed(id) {
+                continue;
+            }
             self.counts.replicas_left += 1;
             self.destroy_replica(id);
         }
@@ -125,6 +136,7 @@ impl Shard {
         }
         batch.delete(Keyspace::State, replica_key(id, ReplicaId(state.replica)));
         self.out.push(Output::Write(batch));
+        self.give_up(ReplicaId(state.replica));
     }
 
     /// Tells the metadata leader that this node lives and how the groups do that it leads.
@@ -132,39 +144,46 @@ impl Shard {
         if !self.registered {
             return;
         }
-        let now = self.now;
-        let mut groups: Vec<GroupReport> = self
-            .replicas
-            .values()
-            .filter(|r| r.group.is_leader())
-            .map(|r| {
-                let (group, state) = (&r.group, r.state());
-                let members = members(state);
-                let healthy = members
-                    .iter()
-                    .map(|m| m.replica)
-                    .filter(|id| group.is_close(ReplicaId(*id), now))
-                    .collect();
-                GroupReport {
-                    group: group.id.0,
-                    range_version: state.range_version,
-                    member_version: state.member_version,
-                    members,
-                    joint: group.is_changing(),
-                    healthy,
-                    start: state.start.clone(),
-                    end: state.end.clone(),
-                    term: group.term(),
-                    ..Default::default()
-                }
-            })
-            .collect();
+        let led = self.replicas.values().filter(|r| r.group.is_leader());
+        let mut groups: Vec<GroupReport> = led.map(|r| self.report_of(r)).collect();
         loop {
             let rest = groups.split_off(groups.len().min(GROUPS_PER_REPORT));
             self.send_report(&std::mem::replace(&mut groups, rest));
             if groups.is_empty() {
                 break;
             }
+        }
+    }
+
+    /// Tells at once how one group does that is led here.
+    pub(super) fn report_group(&mut self, id: GroupId) {
+        let Some(replica) = self.replicas.get(&id).filter(|_| self.registered) else {
+            return;
+        };
+        let report = self.report_of(replica);
+        self.send_report(&[report]);
+    }
+
+    fn report_of(&self, replica: &Replica) -> GroupReport {
+        let (group, state) = (&replica.group, replica.state());
+        let members = members(state);
+        let healthy = members
+            .iter()
+            .map(|m| m.replica)
+            .filter(|id| group.is_close(ReplicaId(*id), self.now))
+            .collect();
+        GroupReport {
+            group: group.id.0,
+            range_version: state.range_version,
+            member_version: state.member_version,
+            members,
+            joint: group.is_changing(),
+            healthy,
+            start: state.start.clone(),
+            end: state.end.clone(),
+            term: group.term(),
+            bytes: self.sizes.bytes(group.id),
+            ..Default::default()
         }
     }
 

@@ -298,12 +298,7 @@ impl Metadata {
         let groups = report
             .groups
             .iter()
-            .filter(|r| {
-                self.state.groups.get(&r.group).is_some_and(|known| {
-                    r.range_version == known.range_version
-                        && r.member_version > known.member_version
-                })
-            })
+            .filter(|report| self.state.is_news(report))
             .cloned()
             .collect::<Vec<_>>();
         self.reports.take(report, &self.state, now.mono_us);

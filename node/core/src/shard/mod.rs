@@ -11,11 +11,15 @@ mod follow;
 mod gateway;
 mod groups;
 pub mod io;
+mod learned;
 mod members;
 mod metadata;
 mod recover;
 mod replay;
+mod sizes;
 mod snapshots;
+mod splits;
+mod territory;
 mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +37,7 @@ use self::metadata::Sends;
 pub use self::recover::Error as RecoverError;
 use self::replay::Replays;
 use self::snapshots::{Receivers, Senders, Sent};
+pub use self::territory::Territory;
 use self::transactions::Coordinator;
 use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::View;
@@ -76,6 +81,8 @@ pub struct Config {
     pub expire_us: u64,
     /// Tombstones of global indexes are kept for so long at least, ms; 0: the default.
     pub tombstone_ms: u64,
+    /// Who holds which rows, shared by all shards of the node.
+    pub territory: Arc<Territory>,
 }
 
 /// What has happened in a shard, for metrics and for the simulator's proof that it exercised something.
@@ -112,6 +119,16 @@ pub struct Counts {
     /// Changes of members that were proposed, and replicas that were left behind by one.
     pub member_changes: u64,
     pub replicas_left: u64,
+    /// Splits that replicas applied.
+    pub splits: u64,
+    /// Votes asked of replicas that were not here yet, and kept for them.
+    pub early_votes: u64,
+    /// Replicas that waited here when their parent was split, were found again by replaying it, or had left their group by then.
+    pub children_met: u64,
+    pub children_replayed: u64,
+    pub children_declined: u64,
+    /// Snapshots that came while another replica held some of their rows.
+    pub snapshots_held_back: u64,
 }
 
 #[derive(Debug)]
@@ -162,7 +179,11 @@ pub struct Shard {
     /// Entries applied when the last flush began.
     flushed_applied: u64,
     /// Replicas that are being destroyed: the append that removes the log, and what then goes from the engine.
-    leaving: BTreeMap<GroupId, (u64, crate::store::Batch)>,
+    leaving: BTreeMap<GroupId, (u64, ReplicaId, crate::store::Batch)>,
+    splitting: splits::Splitting,
+    sizes: sizes::Sizes,
+    /// What the start found has been replayed.
+    begun: bool,
     /// Groups that wait for an append.
     awaiting: BTreeMap<u64, BTreeSet<GroupId>>,
     mood: Mood,
@@ -191,6 +212,13 @@ impl Shard {
     pub fn step(&mut self, inputs: impl IntoIterator<Item = Input>, now: Now) -> Vec<Output> {
         self.now = now;
         self.steps += 1;
+        self.release_rows();
+        if !std::mem::replace(&mut self.begun, true) {
+            // What is known to be committed is applied before anything else happens.
+            while let Some(group) = self.dirty.pop_first() {
+                self.drive(group);
+            }
+        }
         for input in inputs {
             self.on_input(input);
         }
@@ -273,6 +301,18 @@ impl Shard {
     /// The consensus state and what is applied, for invariants.
     pub fn inspect(&self) -> impl Iterator<Item = (&crate::consensus::Group, &ReplicaState)> {
         self.replicas.values().map(|r| (&r.group, r.state()))
+    }
+
+    /// Until when each partition here answers strong reads by itself, monotonic µs; 0: it does not.
+    pub fn leases(&self) -> impl Iterator<Item = (&ReplicaState, u64)> {
+        self.replicas.values().filter_map(|r| {
+            let partition = r.partition()?;
+            let until = match partition.is_serving() {
+                true => partition.lease_until(&r.group),
+                false => 0,
+            };
+            Some((&partition.state, until))
+        })
     }
 
     /// Bytes and counts that are bounded: (log bytes, requests remembered, requests under way).
@@ -369,6 +409,8 @@ impl Shard {
                 self.hand_over();
             }
             Input::Bootstrap(state) => self.bootstrap(*state),
+            Input::Birth(birth) => self.adopt(*birth),
+            Input::Measured { group, bytes, cuts } => self.on_measured(group, bytes, &cuts),
         }
     }
 
@@ -392,6 +434,8 @@ impl Shard {
         self.tick_feeds();
         self.tick_transactions();
         self.drive_members();
+        self.drive_splits();
+        self.tick_sizes();
         let replicas = &self.replicas;
         let leads = |group: GroupId| replicas.get(&group).is_some_and(|r| r.group.is_leader());
         let sent = self.senders.tick(leads, self.now, &mut self.out);
@@ -695,8 +739,9 @@ impl Shard {
             return;
         };
         self.counts.flushes += 1;
-        for (group, index) in applied {
-            self.truncate(group, index);
+        for (group, index) in &applied {
+            self.truncate(*group, *index);
         }
+        self.splits_flushed(&applied);
     }
 }

@@ -65,6 +65,9 @@ impl Shard {
             want_flush: false,
             flushed_applied: 0,
             leaving: BTreeMap::new(),
+            splitting: Default::default(),
+            sizes: Default::default(),
+            begun: false,
             awaiting: BTreeMap::new(),
             mood: Mood::default(),
             forwarded: BTreeMap::new(),
@@ -154,6 +157,12 @@ impl Shard {
                 shard.sync = true;
                 let metadata = metadata_of(&rows(store, &content(&state))?);
                 shard.begin_metadata(state, metadata, false);
+            } else if state.born > 0
+                && state.born == state.applied_index
+                && !shard.replicas.contains_key(&state.group())
+            {
+                let kept = rows(store, &kept_ranges(&state))?;
+                shard.begin_child(state, requests_of(&kept), intents_of(&kept));
             } else {
                 shard.remains.insert(state.group(), state);
             }
@@ -238,11 +247,7 @@ impl Shard {
             let metadata = metadata_of(&rows(store, &content(&state))?);
             Machine::Metadata(Box::new(Metadata::new(state, metadata)))
         } else {
-            let ranges: Vec<KeyRange> = content(&state)
-                .into_iter()
-                .filter(|r| r.keyspace == Keyspace::State)
-                .collect();
-            let kept = rows(store, &ranges)?;
+            let kept = rows(store, &kept_ranges(&state))?;
             let mut partition = Partition::new(state);
             partition.requests = requests_of(&kept);
             partition.intents = intents_of(&kept);
@@ -253,8 +258,16 @@ impl Shard {
     }
 }
 
+/// Where the requests are that a replica remembers.
+fn kept_ranges(state: &ReplicaState) -> Vec<KeyRange> {
+    content(state)
+        .into_iter()
+        .filter(|range| range.keyspace == Keyspace::State)
+        .collect()
+}
+
 /// The states of all replicas in the engine.
-fn read_states(store: &dyn Reader) -> Result<BTreeMap<ReplicaId, ReplicaState>, Error> {
+pub(super) fn read_states(store: &dyn Reader) -> Result<BTreeMap<ReplicaId, ReplicaState>, Error> {
     let range = KeyRange {
         keyspace: Keyspace::State,
         start: Bytes::from_static(b"r"),

@@ -122,13 +122,13 @@ impl Senders {
         true
     }
 
-    /// A piece was read; `current` is the group's applied (index, term) by now.
+    /// A piece was read; `current` is the group's state by now.
     pub fn on_piece(
         &mut self,
         transfer: u64,
         pairs: Vec<(Keyspace, Bytes, Bytes)>,
         done: bool,
-        current: (u64, u64),
+        current: &ReplicaState,
         reply_shard: u32,
         now: Now,
     ) -> Option<Sent> {
@@ -149,11 +149,22 @@ impl Senders {
                 value,
             })
             .collect();
+        if sending.next == 0 {
+            (chunk.start, chunk.end) = (sending.state.start.clone(), sending.state.end.clone());
+        }
         if done {
             if active(Mutant::SnapshotIndexApartFromData) {
                 let metadata = sending.message.mut_snapshot().mut_metadata();
+                let current = (current.applied_index, current.applied_term);
                 (metadata.index, metadata.term) = current;
                 (sending.state.applied_index, sending.state.applied_term) = current;
+            }
+            if active(Mutant::SnapshotAcrossRangeChange)
+                && current.range_version != sending.state.range_version
+            {
+                let metadata = sending.message.mut_snapshot().mut_metadata();
+                (metadata.index, metadata.term) = (current.applied_index, current.applied_term);
+                sending.state = current.clone();
             }
             let bytes = sending.message.write_to_bytes().ok()?;
             chunk.message = Some(bytes.into());
@@ -344,6 +355,11 @@ impl Receivers {
             }
             _ => Received::Refused(ack(0, true)),
         }
+    }
+
+    /// The state that came with a snapshot that is here whole.
+    pub fn state_of(&self, group: GroupId) -> Option<&ReplicaState> {
+        self.receiving.get(&group)?.state.as_ref()
     }
 
     /// Takes a snapshot that is here whole.

@@ -1,7 +1,7 @@
 //! What is committed, and so what is acknowledged, is on stable storage at a majority of the voters (DESIGN §10.1; Raft §5.4.2 with
 //! §3.8 of the thesis: a server answers only after it has written to stable storage).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kv_core::ids::{GroupId, ReplicaId};
 use kv_core::partition::command::Command;
@@ -22,13 +22,18 @@ struct Held {
     stamps: BTreeMap<u64, Vec<(u64, u64)>>,
     /// By member version: bits of the nodes that vote, in each half of a joint configuration.
     voters: BTreeMap<u64, (u64, u64)>,
-    /// Acknowledged under a configuration that was not looked at yet.
-    unproven: Vec<u64>,
 }
+
+/// Looks after which an acknowledged write must be known to be durable under some configuration.
+const LOOKS: u32 = 20;
 
 #[derive(Debug, Default)]
 pub struct DurableMajority {
     groups: BTreeMap<GroupId, Held>,
+    /// By the group that was there before all splits: those that came of it, and itself.
+    families: BTreeMap<GroupId, BTreeSet<GroupId>>,
+    /// By such a group: acknowledged under a configuration that was not looked at yet, and how often that was looked for.
+    unproven: BTreeMap<GroupId, Vec<(u64, u32)>>,
     /// By replica and life: the commit index up to which was checked, and the member version then. What is committed together with a
     /// change of members was committed under the configuration before it.
     checked: BTreeMap<(ReplicaId, u64), (u64, u64)>,
@@ -99,7 +104,7 @@ impl DurableMajority {
         }
     }
 
-    pub fn on_commit(&mut self, seen: Seen<'_>) -> Result {
+    pub fn on_commit(&mut self, seen: Seen<'_>, root: GroupId) -> Result {
         let Seen {
             node,
             life,
@@ -122,9 +127,7 @@ impl DurableMajority {
         if voters.0 != 0 {
             held.voters.insert(state.member_version, voters);
         }
-        if group.is_leader() {
-            Self::prove(held, group.id)?;
-        }
+        self.families.entry(root).or_default().insert(group.id);
         let from = (checked.0 + 1).max(group.log().base().0 + 1);
         // A leader counts under the configuration that it has applied, which may be one behind its log; others learn of what it counted
         // when they may have applied the next one.
@@ -143,26 +146,46 @@ impl DurableMajority {
                 ));
             }
         }
+        if group.is_leader() {
+            self.prove(root)?;
+        }
         Ok(())
     }
 
-    pub fn on_acknowledged(&mut self, group: GroupId, version: u64) -> Result {
-        let held = self.groups.entry(group).or_default();
-        if !held.is_proven(version) {
-            held.unproven.push(version);
+    /// A write of a partition that came of `root` was acknowledged.
+    pub fn on_acknowledged(&mut self, root: GroupId, version: u64) -> Result {
+        if !self.is_proven(root, version) {
+            self.unproven.entry(root).or_default().push((version, 0));
         }
         Ok(())
+    }
+
+    /// Whether any partition of a family has a write of that version durable: it may have been split since.
+    fn is_proven(&self, root: GroupId, version: u64) -> bool {
+        let family = self.families.get(&root);
+        let mut groups = family.into_iter().flatten();
+        groups.any(|group| {
+            self.groups
+                .get(group)
+                .is_some_and(|held| held.is_proven(version))
+        })
     }
 
     /// What was acknowledged must be durable under a configuration that is known by now.
-    fn prove(held: &mut Held, group: GroupId) -> Result {
-        let unproven = std::mem::take(&mut held.unproven);
-        match unproven.iter().find(|version| !held.is_proven(**version)) {
-            None => Ok(()),
-            Some(version) => Err(format!(
-                "a write of group {group}, version {version}, was acknowledged and is durable on no majority: entries {:?}",
-                held.stamps.get(version)
-            )),
+    fn prove(&mut self, root: GroupId) -> Result {
+        let mut unproven = self.unproven.remove(&root).unwrap_or_default();
+        unproven.retain(|(version, _)| !self.is_proven(root, *version));
+        for (version, looks) in &mut unproven {
+            *looks += 1;
+            if *looks > LOOKS {
+                return Err(format!(
+                    "a write of group {root} or a part of it, version {version}, was acknowledged and is durable on no majority"
+                ));
+            }
         }
+        if !unproven.is_empty() {
+            self.unproven.insert(root, unproven);
+        }
+        Ok(())
     }
 }

@@ -5,20 +5,22 @@
 
 mod applied_within_commit;
 mod bounded_memory;
-mod change_log;
+pub mod change_log;
+pub mod coverage;
 mod durable_majority;
 mod expiry;
 mod fresh_ids;
 pub mod indexes;
 mod log_matching;
 mod metadata_by_revision;
+mod one_epoch;
 mod one_leader;
 mod one_lease;
 mod same_state;
+mod votes;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use kv_core::consensus::Group;
 use kv_core::ids::{GroupId, ReplicaId};
 use kv_core::meta::View;
@@ -53,6 +55,10 @@ pub struct Invariants {
     applied: applied_within_commit::AppliedWithinCommit,
     leaders: one_leader::OneLeader,
     leases: one_lease::OneLease,
+    epochs: one_epoch::OneEpoch,
+    votes: votes::Votes,
+    /// By group that was split off: its parent.
+    parents: BTreeMap<GroupId, GroupId>,
     metadata: metadata_by_revision::MetadataByRevision,
     ids: fresh_ids::FreshIds,
     same_state: same_state::SameState,
@@ -64,6 +70,9 @@ impl Invariants {
     pub fn on_step(&mut self, node: u64, life: u64, shard: &Shard, mono_us: u64) -> Result {
         for (group, state) in shard.inspect() {
             self.groups.insert(group.replica, group.id);
+            if state.parent > 0 {
+                self.parents.insert(group.id, GroupId(state.parent));
+            }
             let seen = Seen {
                 node,
                 life,
@@ -73,7 +82,8 @@ impl Invariants {
             };
             self.applied.check(seen)?;
             self.leaders.check(seen)?;
-            self.durable.on_commit(seen)?;
+            let root = self.root(group.id);
+            self.durable.on_commit(seen, root)?;
         }
         self.memory.check(shard)
     }
@@ -89,8 +99,29 @@ impl Invariants {
         self.leases.check(node, group, at_us, until_us)
     }
 
+    /// The group that was there before all splits.
+    fn root(&self, group: GroupId) -> GroupId {
+        let mut root = group;
+        while let Some(parent) = self.parents.get(&root) {
+            root = *parent;
+        }
+        root
+    }
+
+    /// A replica answers strong reads by itself, or not, until this true moment.
+    pub fn on_service(
+        &mut self,
+        node: u64,
+        state: &ReplicaState,
+        at_us: u64,
+        until_us: u64,
+    ) -> Result {
+        self.epochs.check(node, state, at_us, until_us)
+    }
+
     /// A node's leases are gone with it.
     pub fn on_crash(&mut self, node: u64) {
+        self.epochs.forget(node);
         self.leases.forget(node);
     }
 
@@ -106,25 +137,29 @@ impl Invariants {
     }
 
     /// They are on stable storage.
-    pub fn on_synced(&mut self, node: u64, writes: &[LogWrite]) {
+    pub fn on_synced(&mut self, node: u64, writes: &[LogWrite]) -> Result {
         for write in writes {
+            self.votes.on_synced(write)?;
             if let Some(group) = self.groups.get(&write.replica) {
                 self.durable.on_synced(node, *group, write);
             }
         }
+        Ok(())
     }
 
     /// A node starts on these logs; of what was not synced when it crashed a part may have survived, and is durable now.
-    pub fn on_recovered(&mut self, node: u64, logs: &[RecoveredLog]) {
+    pub fn on_recovered(&mut self, node: u64, logs: &[RecoveredLog]) -> Result {
         for log in logs {
             let whole = LogWrite {
                 replica: log.replica,
                 reset: Some(log.base),
                 entries: log.entries.clone(),
+                hard_state: Some(log.hard_state.clone()),
                 ..Default::default()
             };
-            self.on_synced(node, &[whole]);
+            self.on_synced(node, &[whole])?;
         }
+        Ok(())
     }
 
     pub fn on_view(&mut self, view: &View) -> Result {
@@ -134,22 +169,13 @@ impl Invariants {
 
     /// A client was told that a write of this version is done.
     pub fn on_acknowledged(&mut self, group: GroupId, version: u64) -> Result {
-        self.durable.on_acknowledged(group, version)
+        let root = self.root(group);
+        self.durable.on_acknowledged(root, version)
     }
 
     /// The engine of a node as its shards' outputs left it.
     pub fn sample(&mut self, shard: &Shard, store: &MemoryStore) -> Result {
         expiry::check(shard, store)?;
         self.same_state.check(shard, store)
-    }
-
-    /// The change log of a replica at the end of the run, against what was acknowledged (version, row) in its group.
-    pub fn at_end(
-        &self,
-        shard: &Shard,
-        store: &MemoryStore,
-        acknowledged: &BTreeMap<GroupId, BTreeMap<u64, Bytes>>,
-    ) -> Result {
-        change_log::check(shard, store, acknowledged)
     }
 }
