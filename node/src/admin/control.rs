@@ -8,7 +8,8 @@ use kv_proto::admin::{
     ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
     DrainNodeReply, DrainNodeRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
     GetProgressReply, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
-    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest,
+    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply,
+    SplitRequest,
 };
 use tonic::Status;
 
@@ -83,6 +84,12 @@ pub trait Control: Send + Sync + 'static {
         request: RaiseVersionRequest,
     ) -> impl Future<Output = Result<RaiseVersionReply, ControlError>> + Send;
 
+    /// Splits a partition; the answer names the one that it makes, which is there a moment later.
+    fn split(
+        &self,
+        request: SplitRequest,
+    ) -> impl Future<Output = Result<SplitReply, ControlError>> + Send;
+
     /// What is wanted and not yet so, as far as this node knows.
     fn progress(&self) -> impl Future<Output = Result<GetProgressReply, ControlError>> + Send;
 }
@@ -98,6 +105,9 @@ pub enum ControlError {
     /// `UNAVAILABLE`: ask again, if known there.
     #[error("the metadata group's leader is needed, {}", leader_text(*leader))]
     NotLeader { leader: Option<NodeId> },
+    /// `UNAVAILABLE`: ask a node that has the partition.
+    #[error("the partition has no replica on this node; ask its leader, {}", leader_text(*node))]
+    Elsewhere { node: Option<NodeId> },
     /// `DEADLINE_EXCEEDED`: the outcome is unknown.
     #[error("the metadata group did not answer in time")]
     Timeout,
@@ -132,9 +142,9 @@ impl From<ControlError> for Status {
             ControlError::NotJoined | ControlError::Refused(_) => {
                 Status::failed_precondition(message)
             }
-            ControlError::NotLeader { .. } | ControlError::ShuttingDown => {
-                Status::unavailable(message)
-            }
+            ControlError::NotLeader { .. }
+            | ControlError::Elsewhere { .. }
+            | ControlError::ShuttingDown => Status::unavailable(message),
             ControlError::Timeout => Status::deadline_exceeded(message),
             ControlError::Conflict { .. } => Status::already_exists(message),
             ControlError::Invalid { .. } => Status::invalid_argument(message),

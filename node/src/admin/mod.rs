@@ -17,7 +17,8 @@ use kv_proto::admin::{
     DrainNodeReply, DrainNodeRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
     GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, GetProgressReply,
     GetProgressRequest, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
-    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest,
+    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply,
+    SplitRequest,
 };
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
@@ -158,6 +159,10 @@ impl<C: Control> Admin for Service<C> {
         request: Request<RaiseVersionRequest>,
     ) -> Result<Response<RaiseVersionReply>, Status> {
         answer(self.control.raise_version(request.into_inner()).await)
+    }
+
+    async fn split(&self, request: Request<SplitRequest>) -> Result<Response<SplitReply>, Status> {
+        answer(self.control.split(request.into_inner()).await)
     }
 
     async fn get_progress(

@@ -96,6 +96,10 @@ impl Control for Lonely {
         Err(ControlError::NotJoined)
     }
 
+    async fn split(&self, _: SplitRequest) -> Result<SplitReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
     async fn progress(&self) -> Result<GetProgressReply, ControlError> {
         Err(ControlError::NotJoined)
     }

@@ -1,5 +1,6 @@
 //! What the operator asks of a running node.
 
+mod splits;
 mod topology;
 
 use std::sync::{Arc, OnceLock};
@@ -10,12 +11,14 @@ use kv_core::meta::records::{Address, Node as NodeRecord, NodeState};
 use kv_core::meta::wire::{Change, MetaRefusal, Outcome, ReserveNode, ReturnPermit};
 use kv_core::meta::{MetaState, View};
 use kv_core::shard::Input;
+use kv_core::store::Store;
 use kv_proto::admin::{
     self, AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
     ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
     DrainNodeReply, DrainNodeRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
     GetProgressReply, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
-    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest,
+    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply,
+    SplitRequest,
 };
 use tokio::sync::oneshot;
 
@@ -35,6 +38,7 @@ pub struct NodeControl {
     pub node: NodeId,
     pub incarnation: u64,
     pub mailboxes: Arc<Mailboxes>,
+    pub store: Arc<dyn Store>,
     pub space: Arc<SpaceMonitor>,
     /// Set once the transport runs; a cluster of one has none.
     pub transport: OnceLock<Arc<Transport>>,
@@ -395,6 +399,18 @@ impl Control for NodeControl {
     ) -> Result<RaiseVersionReply, ControlError> {
         self.decide(Change::RaiseVersion(request.version)).await?;
         Ok(RaiseVersionReply {})
+    }
+
+    async fn split(&self, request: SplitRequest) -> Result<SplitReply, ControlError> {
+        let view = self.joined()?;
+        let (store, node) = (self.store.clone(), self.node.0);
+        // A sample reads a part of the partition.
+        let planned =
+            tokio::task::spawn_blocking(move || splits::plan(&view, &*store, node, &request));
+        let split = planned.await.map_err(|_| ControlError::ShuttingDown)??;
+        let group = split.group;
+        let child = self.decide(Change::BeginSplit(split)).await?;
+        Ok(SplitReply { group, child })
     }
 
     async fn progress(&self) -> Result<GetProgressReply, ControlError> {
