@@ -9,7 +9,7 @@ use kv_proto::admin::{
     DrainNodeReply, DrainNodeRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
     GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, GetProgressReply,
     RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply,
-    ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest,
+    ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply, SplitRequest,
 };
 use kv_proto::client::{ClientTls, connect_admin};
 use kv_proto::identity::Identity;
