@@ -9,6 +9,8 @@ use super::random::Random;
 /// True µs at which everything heals.
 pub const FAULTS_END_US: u64 = 44_000_000;
 const SECOND: u64 = 1_000_000;
+/// The cluster has more than its first node by then.
+const FOUNDED_US: u64 = 2 * SECOND;
 
 /// Something that goes wrong, or right again. A `pick` chooses among what there is at that moment.
 #[derive(Clone, Copy, Debug)]
@@ -283,7 +285,16 @@ impl Drawing<'_> {
                 } else {
                     Fault::FlipBit { node, choice }
                 };
-                self.push(at, fault);
+                // Before the others have joined all there is may be on the one disk.
+                let founded = at >= FOUNDED_US;
+                self.push(
+                    at,
+                    if founded {
+                        fault
+                    } else {
+                        Fault::Crash { node }
+                    },
+                );
             }
             _ => self.push(at, Fault::Crash { node }),
         }

@@ -1,6 +1,6 @@
 //! An immutable picture of the metadata at one revision, indexed for routing. Shared by all threads of a node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -118,6 +118,18 @@ impl View {
         self.group(GroupId::META)
             .map(|g| g.members.iter().map(|m| NodeId(m.node)).collect())
             .unwrap_or_default()
+    }
+
+    /// Nodes on which the metadata group may be led: it may have moved on from its record to the members that are aimed at.
+    pub fn meta_replicas(&self) -> BTreeSet<NodeId> {
+        let group = self.group(GroupId::META);
+        let members = group
+            .into_iter()
+            .flat_map(|g| g.members.iter().chain(&g.target));
+        members
+            .map(|m| NodeId(m.node))
+            .chain(self.meta_leader)
+            .collect()
     }
 
     pub fn is_removed(&self, node: NodeId) -> bool {

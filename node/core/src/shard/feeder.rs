@@ -651,21 +651,18 @@ impl Shard {
 
     /// Requests with entries, by partition of the index; none while one of the partitions is not known here.
     fn group_entries(&self, keyspace: u64, entries: ByRow, purge: bool) -> Option<Vec<Operation>> {
-        let mut by_group: BTreeMap<u64, Vec<Entry>> = BTreeMap::new();
+        let mut by_group: BTreeMap<GroupId, Vec<Entry>> = BTreeMap::new();
         for (row, (version, item)) in entries {
             if purge && item.is_some() {
                 continue;
             }
-            let route = self
-                .view
-                .route(&row)
-                .filter(|r| r.group.table == keyspace)?;
+            let group = self.gateway.group_of(&self.view, keyspace, &row)?;
             let record = match item {
                 Some(item) => record_of(Hybrid(version), &item),
                 None => tombstone_of(Hybrid(version)),
             };
             let entry = Entry { row, record, purge };
-            by_group.entry(route.group.id).or_default().push(entry);
+            by_group.entry(group).or_default().push(entry);
         }
         let mut operations = Vec::new();
         for entries in by_group.into_values() {

@@ -342,7 +342,7 @@ impl Shard {
             Some(_) => tries / 3,
             None => tries,
         };
-        let mut known = self.view.meta_voters();
+        let mut known: Vec<NodeId> = self.view.meta_replicas().into_iter().collect();
         if known.is_empty() {
             known = self.config.seeds.clone();
         }
@@ -581,12 +581,12 @@ impl Shard {
         }
     }
 
-    /// To all who vote on metadata: whoever leads them hears it, whether that is known here or not.
+    /// To all who may lead the metadata: whoever does hears it, whether that is known here or not.
     fn send_leads(&mut self, leads: Vec<u64>, feeds: Vec<FeedReport>) {
         if leads.is_empty() && feeds.is_empty() {
             return;
         }
-        for to in self.view.meta_voters() {
+        for to in self.meta_listeners() {
             self.send(
                 to,
                 Target::Group(GroupId::META),

@@ -76,6 +76,12 @@ impl Gateway {
         self.pending.len()
     }
 
+    /// The partition that serves a row, as far as this gateway knows.
+    pub fn group_of(&self, view: &View, table: u64, row: &[u8]) -> Option<GroupId> {
+        let way = self.learned.way(view, table, row, false)?;
+        Some(way.group.group())
+    }
+
     /// Takes a request; nothing of it is applied past its deadline, nor past the hybrid time `until`.
     pub fn start(
         &mut self,

@@ -1,9 +1,11 @@
 //! Members of the groups of a shard: what their leaders do about targets and tell the metadata leader, and which replicas go.
 
+use std::collections::BTreeSet;
+
 use super::Shard;
 use super::groups::Replica;
 use super::io::{Lane, Output};
-use crate::ids::{GroupId, ReplicaId};
+use crate::ids::{GroupId, NodeId, ReplicaId};
 use crate::meta::wire::{GroupReport, NodeReport};
 use crate::moves::members::{context, members, newest};
 use crate::moves::step::{Step, next_step};
@@ -164,6 +166,13 @@ impl Shard {
         self.send_report(&[report]);
     }
 
+    /// Who may lead the metadata. A leader that its own record does not name yet hears of that change from itself alone.
+    pub(super) fn meta_listeners(&self) -> BTreeSet<NodeId> {
+        let mut listeners = self.view.meta_replicas();
+        listeners.extend(self.meta_hint);
+        listeners
+    }
+
     fn report_of(&self, replica: &Replica) -> GroupReport {
         let (group, state) = (&replica.group, replica.state());
         let members = members(state);
@@ -187,9 +196,9 @@ impl Shard {
         }
     }
 
-    /// To all who vote on metadata: whoever leads them hears it, whether that is known here or not.
+    /// To all who may lead the metadata: whoever does hears it, whether that is known here or not.
     fn send_report(&mut self, groups: &[GroupReport]) {
-        for to in self.view.meta_voters() {
+        for to in self.meta_listeners() {
             let report = NodeReport {
                 node: self.config.node.0,
                 incarnation: self.config.incarnation,
