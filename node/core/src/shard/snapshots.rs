@@ -417,7 +417,7 @@ mod tests {
         let mut out = Vec::new();
         assert!(senders.begin(message(), NodeId(2), &state(), 1, now(0), &mut out));
         let transfer = *senders.sending.keys().next().unwrap();
-        senders.on_piece(transfer, Vec::new(), true, (9, 1), 0, now(0));
+        senders.on_piece(transfer, Vec::new(), true, &state(), 0, now(0));
         let ack = SnapshotAck {
             group: 3,
             transfer,
