@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod consensus;
+pub mod heat;
 pub mod ids;
 pub mod meta;
 pub mod moves;

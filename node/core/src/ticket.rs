@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::heat::Meter;
 use crate::ids::NodeId;
 use crate::mutants::{Mutant, active};
 use crate::time::{EVENTUAL_US, Now};
@@ -24,6 +25,8 @@ pub struct Ticket {
     leader: AtomicU64,
     /// Strong reads must ask the shard all the same: the engine may lack what is visible elsewhere.
     guarded: AtomicBool,
+    /// What is asked of the replica that is here.
+    pub meter: Meter,
 }
 
 /// Leave to read, to be shown again after the read.

@@ -250,6 +250,8 @@ pub enum Kind {
     MetaEvents(MetaEvents),
     #[prost(message, tag = "9")]
     NodeReport(NodeReport),
+    #[prost(message, tag = "10")]
+    Lead(Lead),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -257,8 +259,20 @@ struct Body {
     /// The sender's wall clock, milliseconds.
     #[prost(uint64, tag = "30")]
     wall_ms: u64,
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     kind: Option<Kind>,
+}
+
+/// The metadata's leader wants a group to be led by another replica.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Lead {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// Term of the leader that is to hand over: a later one has other reasons to lead.
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    #[prost(uint64, tag = "3")]
+    pub replica: u64,
 }
 
 /// A frame, decoded.

@@ -7,9 +7,9 @@ use kv_proto::admin::{
     AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
     ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
     DrainNodeReply, DrainNodeRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
-    GetProgressReply, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
-    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply,
-    SplitRequest,
+    GetProgressReply, GetTopReply, GetTopRequest, RaiseVersionReply, RaiseVersionRequest,
+    RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply,
+    ReturnPermitRequest, SplitReply, SplitRequest,
 };
 use tonic::Status;
 
@@ -89,6 +89,12 @@ pub trait Control: Send + Sync + 'static {
         &self,
         request: SplitRequest,
     ) -> impl Future<Output = Result<SplitReply, ControlError>> + Send;
+
+    /// The busiest partitions, keys or nodes; known to the metadata's leader alone.
+    fn top(
+        &self,
+        request: GetTopRequest,
+    ) -> impl Future<Output = Result<GetTopReply, ControlError>> + Send;
 
     /// What is wanted and not yet so, as far as this node knows.
     fn progress(&self) -> impl Future<Output = Result<GetProgressReply, ControlError>> + Send;

@@ -16,9 +16,9 @@ use kv_proto::admin::{
     ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
     DrainNodeReply, DrainNodeRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
     GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, GetProgressReply,
-    GetProgressRequest, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
-    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply,
-    SplitRequest,
+    GetProgressRequest, GetTopReply, GetTopRequest, RaiseVersionReply, RaiseVersionRequest,
+    RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply,
+    ReturnPermitRequest, SplitReply, SplitRequest,
 };
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
@@ -163,6 +163,13 @@ impl<C: Control> Admin for Service<C> {
 
     async fn split(&self, request: Request<SplitRequest>) -> Result<Response<SplitReply>, Status> {
         answer(self.control.split(request.into_inner()).await)
+    }
+
+    async fn get_top(
+        &self,
+        request: Request<GetTopRequest>,
+    ) -> Result<Response<GetTopReply>, Status> {
+        answer(self.control.top(request.into_inner()).await)
     }
 
     async fn get_progress(

@@ -7,9 +7,10 @@ use kv_proto::admin::{
     AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
     ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
     DrainNodeReply, DrainNodeRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
-    GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, GetProgressReply,
-    RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply,
-    ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply, SplitRequest,
+    GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, GetProgressReply, GetTopReply,
+    GetTopRequest, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
+    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply,
+    SplitRequest,
 };
 use kv_proto::client::{ClientTls, connect_admin};
 use kv_proto::identity::Identity;
@@ -97,6 +98,10 @@ impl Control for Lonely {
     }
 
     async fn split(&self, _: SplitRequest) -> Result<SplitReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
+    async fn top(&self, _: GetTopRequest) -> Result<GetTopReply, ControlError> {
         Err(ControlError::NotJoined)
     }
 

@@ -239,6 +239,7 @@ impl Client {
                 })
             });
             if let Some(paged) = local {
+                route.ticket.meter.read(&page.start, paged.bytes as usize);
                 return Ok(paged);
             }
         }
@@ -366,6 +367,8 @@ impl Database for Client {
                 read::get(store, &get).map_or_else(|error| self.unreadable(error), Some)
             });
             if let Some(got) = local {
+                let bytes = got.item.as_ref().map_or(0, |item| item.len());
+                route.ticket.meter.read(&get.row, bytes);
                 return Ok(got);
             }
         }

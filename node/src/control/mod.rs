@@ -1,6 +1,7 @@
 //! What the operator asks of a running node.
 
 mod splits;
+mod top;
 mod topology;
 
 use std::sync::{Arc, OnceLock};
@@ -16,9 +17,9 @@ use kv_proto::admin::{
     self, AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
     ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
     DrainNodeReply, DrainNodeRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
-    GetProgressReply, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
-    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply,
-    SplitRequest,
+    GetProgressReply, GetTopReply, GetTopRequest, RaiseVersionReply, RaiseVersionRequest,
+    RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply,
+    ReturnPermitRequest, SplitReply, SplitRequest,
 };
 use tokio::sync::oneshot;
 
@@ -270,6 +271,7 @@ impl Control for NodeControl {
         let governed = self.mailboxes.inspect(|shard| shard.governed()).await;
         let governed = governed.into_iter().flatten().next();
         topology::tell_groups(&mut reply, &view, governed.as_ref());
+        reply.hot_keys = governed.map_or_else(Vec::new, |governed| top::hot_keys(&view, &governed));
         Ok(reply)
     }
 
@@ -411,6 +413,16 @@ impl Control for NodeControl {
         let group = split.group;
         let child = self.decide(Change::BeginSplit(split)).await?;
         Ok(SplitReply { group, child })
+    }
+
+    async fn top(&self, request: GetTopRequest) -> Result<GetTopReply, ControlError> {
+        let view = self.joined()?;
+        let governed = self.mailboxes.inspect(|shard| shard.governed()).await;
+        let governed = governed.into_iter().flatten().next();
+        let governed = governed.ok_or(ControlError::NotLeader {
+            leader: view.meta_leader,
+        })?;
+        top::answer(&view, &governed, &request)
     }
 
     async fn progress(&self) -> Result<GetProgressReply, ControlError> {

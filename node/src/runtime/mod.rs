@@ -195,6 +195,7 @@ impl Prepared {
                 flush_log_bytes: 0,
                 expire_us: config.expire.as_micros() as u64,
                 tombstone_ms: 0,
+                hot_requests: 0,
                 territory: territory.clone(),
             };
             let shard =

@@ -24,6 +24,8 @@ use super::{FatalError, Network, OnFatal, deliver, engine_thread, log_thread};
 
 /// Events that one step takes at most.
 const EVENTS_A_STEP: usize = 1024;
+/// Processor time is measured over so long at least, µs.
+const MEASURE_US: u64 = 1_000_000;
 /// Rows that a partition is sampled by when it is too large.
 const CUTS: usize = 15;
 /// The longest sleep.
@@ -60,10 +62,17 @@ pub struct ShardThread {
     pub next_token: u64,
 }
 
+/// Processor time of this process so far, µs.
+fn processor_us() -> u64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    spent.tv_sec as u64 * 1_000_000 + spent.tv_nsec as u64 / 1000
+}
+
 impl ShardThread {
     pub fn run(mut self) {
         let mut inputs = Vec::new();
         let mut last_tick = self.mailboxes.clock.now().mono_us;
+        let (mut measured_at, mut measured) = (last_tick, processor_us());
         // What the start itself wants done comes out with the first step.
         let mut more = self.step(&mut inputs);
         loop {
@@ -77,6 +86,12 @@ impl ShardThread {
             if now >= last_tick + TICK_US {
                 last_tick = now;
                 inputs.push(Input::Tick);
+                if now >= measured_at + MEASURE_US {
+                    let (past, spent) = (now - measured_at, processor_us());
+                    let rate = spent.saturating_sub(measured) * 1_000_000 / past;
+                    inputs.push(Input::Processor(rate));
+                    (measured_at, measured) = (now, spent);
+                }
             }
             more = self.step(&mut inputs);
         }

@@ -30,7 +30,7 @@ counts! {
     flushes, stale_routes, crashes, crashes_between_outputs, restarts, suspensions, torn_tails, disks_lost, bits_flipped_and_refused,
     disks_full, frames_lost, frames_duplicated, transfers, late_transfers, hand_overs, leaders_isolated, forgetful_followers,
     tables_created, tables_deleted, index_entries, tombstones_purged, expired_items, drains, drains_undone, member_changes,
-    replicas_left, replays, transactions_committed, transactions_aborted, transactions_cancelled, transactions_in_conflict,
+    replicas_left, leads_moved, replays, transactions_committed, transactions_aborted, transactions_cancelled, transactions_in_conflict,
     transactions_unknown, transactions_repeated, transactional_reads, intents_resolved,
     splits_asked, splits, early_votes, children_met, children_replayed, children_declined, snapshots_held_back,
     splits_of_stuck_leaders, splits_of_mute_leaders, splits_of_absent_followers, splits_over_snapshots, splits_by_size,
@@ -58,6 +58,7 @@ impl Counts {
             expired_items,
             member_changes,
             replicas_left,
+            leads_moved,
             splits,
             early_votes,
             children_met,
@@ -90,6 +91,7 @@ impl Counts {
         self.replays += replays;
         self.member_changes += member_changes;
         self.replicas_left += replicas_left;
+        self.leads_moved += leads_moved;
         self.splits += splits;
         self.early_votes += early_votes;
         self.children_met += children_met;

@@ -352,6 +352,7 @@ impl World {
         let route = node.view.route(&get.row)?;
         let pass = route.ticket.strong(route.group.range_version, now)?;
         let got = read::get(&node.disk.store, get).ok()?;
+        route.ticket.meter.read(&get.row, 0);
         route.ticket.still_strong(pass, now).then_some(got)
     }
 

@@ -18,6 +18,8 @@ use super::random::Random;
 pub const SHARDS: u32 = 2;
 /// Bytes of a piece of a snapshot; small, so that a transfer has many.
 const PIECE_BYTES: usize = 3_000;
+/// A partition with so many requests a second may be too much for its node.
+const HOT_REQUESTS: u32 = 4;
 /// Twice as long as a write of the feeder may be on its way, and short enough to see tombstones go.
 const TOMBSTONE_MS: u64 = 8_000;
 /// Items that have expired are looked for often.
@@ -130,6 +132,7 @@ impl Node {
                 flush_log_bytes: self.flush_log_bytes,
                 expire_us: EXPIRE_US,
                 tombstone_ms: TOMBSTONE_MS,
+                hot_requests: HOT_REQUESTS,
                 territory: territory.clone(),
             };
             let shard =

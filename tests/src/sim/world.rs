@@ -380,6 +380,9 @@ impl World {
                 row,
                 pass,
             } => {
+                if let Some(ticket) = self.node(node).view.ticket(group) {
+                    ticket.meter.read(&row, 0);
+                }
                 let found = self
                     .node(node)
                     .disk

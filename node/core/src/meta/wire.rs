@@ -456,6 +456,12 @@ pub struct NodeReport {
     pub disk_free: u64,
     #[prost(uint64, tag = "9")]
     pub disk_total: u64,
+    /// The node gives leadership away, and wants none.
+    #[prost(bool, tag = "10")]
+    pub shuns: bool,
+    /// Processor time of the node a second, µs.
+    #[prost(uint64, tag = "11")]
+    pub cpu_us: u64,
     /// Of partitions led here whose tables have something in the making.
     #[prost(message, repeated, tag = "30")]
     pub feeds: Vec<FeedReport>,
@@ -499,7 +505,7 @@ pub struct GroupReport {
 }
 
 /// Decayed rates of a partition at its leader.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct Heat {
     #[prost(double, tag = "1")]
     pub reads_per_second: f64,
@@ -510,4 +516,12 @@ pub struct Heat {
     /// Processor time a second, µs.
     #[prost(double, tag = "4")]
     pub cpu_us_per_second: f64,
+    /// Where the load halves; empty where it can't be cut, or is not worth a look.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub cut: Bytes,
+    /// The row that is asked for most, if the load is worth a look, and its share of all requests.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub top: Bytes,
+    #[prost(double, tag = "7")]
+    pub top_share: f64,
 }

@@ -16,6 +16,10 @@ pub const FRESH_US: u64 = 3_500_000;
 pub struct Heard {
     pub at_us: u64,
     pub incarnation: u64,
+    /// It gives leadership away, and wants none.
+    pub shuns: bool,
+    /// Processor time a second, µs.
+    pub cpu_us: u64,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +42,8 @@ impl Reports {
                 Heard {
                     at_us: now_us,
                     incarnation: report.incarnation,
+                    shuns: report.shuns,
+                    cpu_us: report.cpu_us,
                 },
             );
         }
@@ -62,6 +68,10 @@ impl Reports {
         self.nodes.get(&node).copied()
     }
 
+    pub fn shuns(&self, node: u64) -> bool {
+        self.heard(node).is_none_or(|heard| heard.shuns)
+    }
+
     /// Node that leads a group and its report, whatever its age.
     pub fn group(&self, group: u64) -> Option<(u64, &GroupReport)> {
         self.groups
@@ -75,6 +85,11 @@ impl Reports {
             .get(&group)
             .filter(|(at, _, _)| now_us < at + FRESH_US)
             .map(|(_, node, report)| (*node, report))
+    }
+
+    pub fn cpu_us(&self) -> BTreeMap<u64, u64> {
+        let nodes = self.nodes.iter();
+        nodes.map(|(node, heard)| (*node, heard.cpu_us)).collect()
     }
 
     /// Groups by their leaders: node → how many.

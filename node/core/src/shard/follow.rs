@@ -497,10 +497,17 @@ impl Shard {
         let watches = self.ticks % WATCH_TICKS == 1;
         if self.keeps_metadata() {
             let now = self.now;
+            let hot = self.hot_requests();
+            let mut leads = Vec::new();
             self.with_metadata(|metadata, group, _| {
                 metadata.housekeeping(group, true);
                 metadata.govern(group, now);
+                leads = metadata.relieve(group, hot, now);
             });
+            for (to, lead) in leads {
+                let target = Target::Group(GroupId(lead.group));
+                self.send(to, target, Lane::Small, Kind::Lead(lead));
+            }
         } else if watches || !self.view.state.is_known() {
             if self.followed.revision() < self.view.revision() {
                 self.followed = (*self.view.state).clone();

@@ -136,6 +136,8 @@ pub enum Input {
     RefuseEntries(bool),
     /// Give up leadership of everything, for a planned stop.
     HandOver,
+    /// The processor time that the node took in the last second, µs.
+    Processor(u64),
     /// A cluster begins on this node; to the first shard only.
     Bootstrap(Box<crate::meta::MetaState>),
     /// A partition has about so many bytes; rows that cut it into equal parts, if that is too many.

@@ -148,6 +148,9 @@ impl Shard {
         }
         let led = self.replicas.values().filter(|r| r.group.is_leader());
         let mut groups: Vec<GroupReport> = led.map(|r| self.report_of(r)).collect();
+        for group in &groups {
+            self.told_heat(GroupId(group.group));
+        }
         loop {
             let rest = groups.split_off(groups.len().min(GROUPS_PER_REPORT));
             self.send_report(&std::mem::replace(&mut groups, rest));
@@ -192,6 +195,7 @@ impl Shard {
             end: state.end.clone(),
             term: group.term(),
             bytes: self.sizes.bytes(group.id),
+            heat: self.heat_of(group.id),
             ..Default::default()
         }
     }
@@ -205,6 +209,8 @@ impl Shard {
                 shard: self.config.shard,
                 shards: self.config.shards,
                 groups: groups.to_vec(),
+                cpu_us: self.cpu_us,
+                shuns: self.handing_over || self.mood.refuse_writes || self.mood.clock_ahead,
                 ..Default::default()
             };
             self.send(

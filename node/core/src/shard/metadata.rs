@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use prost::Message;
 use raft::eraftpb::{Entry, EntryType};
 
@@ -11,16 +12,17 @@ use crate::meta::MetaState;
 use crate::meta::records::{NodeState, Table, TableState};
 use crate::meta::watch::History;
 use crate::meta::wire::{
-    Aim, Aims, Change, FeedReport, Follow, IndexId, MetaEvents, MetaRefusal, MetaReply,
-    MetaRequest, NodeChange, NodeEvent, NodeReport, Outcome, ReturnPermit, TakePermit,
+    Aim, Aims, BeginSplit, Change, FeedReport, Follow, Heat, IndexId, MetaEvents, MetaRefusal,
+    MetaReply, MetaRequest, NodeChange, NodeEvent, NodeReport, Outcome, ReturnPermit, TakePermit,
 };
+use crate::moves::relief::{Relief, Step};
 use crate::moves::reports::{DOWN_US, Health, Reports, health};
 use crate::moves::{permit, plan};
 use crate::partition::ReplyTo;
 use crate::partition::command::{Command, Do, ReplicaState, replica_key};
 use crate::store::{Batch, Keyspace};
 use crate::time::Now;
-use crate::wire::{Kind, RequestId};
+use crate::wire::{Kind, Lead, RequestId};
 
 /// A watcher that has not asked again for this long is forgotten, µs.
 const WATCH_US: u64 = 5_000_000;
@@ -30,6 +32,8 @@ const REQUESTS_MAX: usize = 4096;
 const REPAIR_AFTER_MS: u64 = 600_000;
 /// Members are looked over this often though nothing changed, ms.
 const LOOK_AGAIN_MS: u64 = 5_000;
+/// Load is looked over this often, µs.
+const RELIEVE_US: u64 = 500_000;
 /// Origin of the requests that the leader makes itself.
 const OWN_ORIGIN: u64 = u64::MAX;
 
@@ -53,6 +57,12 @@ pub struct Governed {
     pub needed: BTreeSet<u64>,
     /// Replicas that live and are close behind.
     pub close: BTreeSet<u64>,
+    /// By group: the node that leads it, its load, and its bytes.
+    pub heats: BTreeMap<u64, (u64, Heat, u64)>,
+    /// By node: processor time a second, µs.
+    pub cpu_us: BTreeMap<u64, u64>,
+    /// By group: rows that are too much for it and that no split relieves.
+    pub hot_keys: BTreeMap<u64, Bytes>,
 }
 
 #[derive(Debug)]
@@ -71,6 +81,8 @@ pub struct Metadata {
     fed: BTreeSet<(u64, u64)>,
     own_requests: u64,
     pub reports: Reports,
+    relief: Relief,
+    relieved_at: u64,
     /// When this leadership began to serve, monotonic µs.
     served_from: u64,
     /// Revision at which nothing was left to aim at, and the wall clock of the look, ms.
@@ -91,6 +103,8 @@ impl Metadata {
             fed: BTreeSet::new(),
             own_requests: 0,
             reports: Reports::default(),
+            relief: Relief::default(),
+            relieved_at: 0,
             served_from: 0,
             settled_at: (0, 0),
         }
@@ -137,6 +151,7 @@ impl Metadata {
         self.led.clear();
         self.fed.clear();
         self.reports.clear();
+        self.relief.clear();
         let leader = group.leader().map_or(0, |(_, n)| n.0);
         let proposed = std::mem::take(&mut self.proposed)
             .into_values()
@@ -318,11 +333,18 @@ impl Metadata {
             let report = self.reports.fresh(*group, now.mono_us);
             report.map_or_else(Vec::new, |(_, report)| report.healthy.clone())
         };
+        let heat = |group: &u64| {
+            let (node, report) = self.reports.fresh(*group, now.mono_us)?;
+            Some((*group, (node, report.heat.clone()?, report.bytes)))
+        };
         Some(Governed {
             health: health(&self.state, &self.reports, now.mono_us),
             leaders: self.reports.leaders(),
             needed: self.state.nodes.keys().copied().filter(needs).collect(),
             close: self.state.groups.keys().flat_map(healthy).collect(),
+            heats: self.state.groups.keys().filter_map(heat).collect(),
+            cpu_us: self.reports.cpu_us(),
+            hot_keys: self.relief.keys.clone(),
         })
     }
 
@@ -358,6 +380,62 @@ impl Metadata {
         if !aims.is_empty() {
             self.want(group, Change::Aim(Aims { aims }));
         }
+    }
+
+    /// Evens load out: has partitions split, and answers which leaders are to hand over. A partition with fewer than `hot` requests a second
+    /// is let be.
+    pub fn relieve(&mut self, group: &mut Group, hot: f64, now: Now) -> Vec<(NodeId, Lead)> {
+        // What all leaders say is to be known first.
+        let begins = self.served_from + DOWN_US;
+        if !self.serving
+            || !group.may_propose()
+            || now.mono_us < begins.max(self.relieved_at + RELIEVE_US)
+        {
+            return Vec::new();
+        }
+        self.relieved_at = now.mono_us;
+        let mut leads = Vec::new();
+        let steps = self
+            .relief
+            .steps(&self.state, &self.reports, hot, now.mono_us);
+        for step in steps {
+            match step {
+                Step::Lead {
+                    group,
+                    from,
+                    term,
+                    to,
+                } => leads.push((
+                    NodeId(from),
+                    Lead {
+                        group: group.0,
+                        term,
+                        replica: to.0,
+                    },
+                )),
+                Step::Split {
+                    group: id,
+                    at,
+                    position,
+                } => {
+                    let Some(record) = self.state.groups.get(&id.0) else {
+                        continue;
+                    };
+                    let split = BeginSplit {
+                        group: id.0,
+                        at,
+                        position: position.map_or_else(Bytes::new, |token| {
+                            Bytes::copy_from_slice(&token.0.to_be_bytes())
+                        }),
+                        range_version: record.range_version,
+                        member_version: record.member_version,
+                        ..Default::default()
+                    };
+                    self.want(group, Change::BeginSplit(split));
+                }
+            }
+        }
+        leads
     }
 
     /// Who fell silent, who is back, and who was away for too long.

@@ -10,6 +10,7 @@ mod feeder;
 mod follow;
 mod gateway;
 mod groups;
+mod heat;
 pub mod io;
 mod learned;
 mod members;
@@ -81,6 +82,8 @@ pub struct Config {
     pub expire_us: u64,
     /// Tombstones of global indexes are kept for so long at least, ms; 0: the default.
     pub tombstone_ms: u64,
+    /// Requests a second from which on a partition may be too much for its node; 0: the default.
+    pub hot_requests: u32,
     /// Who holds which rows, shared by all shards of the node.
     pub territory: Arc<Territory>,
 }
@@ -119,6 +122,8 @@ pub struct Counts {
     /// Changes of members that were proposed, and replicas that were left behind by one.
     pub member_changes: u64,
     pub replicas_left: u64,
+    /// Groups that were handed over for their load.
+    pub leads_moved: u64,
     /// Splits that replicas applied.
     pub splits: u64,
     /// Votes asked of replicas that were not here yet, and kept for them.
@@ -182,6 +187,9 @@ pub struct Shard {
     leaving: BTreeMap<GroupId, (u64, ReplicaId, crate::store::Batch)>,
     splitting: splits::Splitting,
     sizes: sizes::Sizes,
+    heats: heat::Heats,
+    /// Processor time of the node a second, µs.
+    cpu_us: u64,
     /// What the start found has been replayed.
     begun: bool,
     /// Groups that wait for an append.
@@ -408,6 +416,7 @@ impl Shard {
                 self.handing_over = true;
                 self.hand_over();
             }
+            Input::Processor(us) => self.cpu_us = us,
             Input::Bootstrap(state) => self.bootstrap(*state),
             Input::Birth(birth) => self.adopt(*birth),
             Input::Measured { group, bytes, cuts } => self.on_measured(group, bytes, &cuts),
@@ -436,6 +445,7 @@ impl Shard {
         self.drive_members();
         self.drive_splits();
         self.tick_sizes();
+        self.tick_heat();
         let replicas = &self.replicas;
         let leads = |group: GroupId| replicas.get(&group).is_some_and(|r| r.group.is_leader());
         let sent = self.senders.tick(leads, self.now, &mut self.out);
@@ -503,6 +513,7 @@ impl Shard {
                 });
             }
             Kind::MetaEvents(events) => self.on_meta_events(events),
+            Kind::Lead(lead) => self.on_lead(&lead),
             Kind::NodeReport(report) => {
                 let now = self.now;
                 self.with_metadata(|metadata, group, _| {
@@ -606,6 +617,7 @@ impl Shard {
             return self.send_reply(to, reply);
         }
         let mood = self.mood;
+        self.meter(group, &forward);
         self.define(group);
         self.with_partition(group, |partition, group, now, fx| {
             partition.on_request(group, forward, to, mood, now, fx)

@@ -67,6 +67,8 @@ impl Shard {
             leaving: BTreeMap::new(),
             splitting: Default::default(),
             sizes: Default::default(),
+            heats: Default::default(),
+            cpu_us: 0,
             begun: false,
             awaiting: BTreeMap::new(),
             mood: Mood::default(),
