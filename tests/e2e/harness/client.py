@@ -84,7 +84,7 @@ class Bare:
             self.connection.close()
             raise
         if response.status == 200:
-            return json.loads(body)
+            return json.loads(body or "{}")
         try:
             answer = json.loads(body)
         except ValueError:
