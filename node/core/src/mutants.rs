@@ -47,6 +47,12 @@ mutants! {
     CommitsWithoutRecord,
     /// Lets a plain write change an item that a transaction has prepared.
     WritesPastIntents,
+    /// Gives the id of a new replica to the next one as well.
+    ReplicaIdUsedAgain,
+    /// A newcomer votes before the one that it replaces is demoted.
+    FourVoters,
+    /// The one that is replaced goes before the newcomer votes.
+    RemovesBeforeJoint,
     /// Keeps its lease from proposing a split until it is applied.
     LeaseKeptOverSplit,
     /// A partition that is split off remembers no requests.

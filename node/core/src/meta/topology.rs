@@ -8,6 +8,7 @@ use super::wire::{
     Aims, ChangeRing, Configure, Follow, GroupReport, MetaRefusal, NodeChange, NodeEvent,
     ReturnPermit, TakePermit,
 };
+use crate::mutants::{Mutant, active};
 
 impl Edit<'_> {
     fn node(&self, id: u64) -> Result<Node> {
@@ -245,8 +246,9 @@ impl Edit<'_> {
                     let replica = match known.iter().find(|m| m.node == node) {
                         Some(member) => member.replica,
                         None => {
-                            cluster.next_replica += 1;
-                            cluster.next_replica - 1
+                            let id = cluster.next_replica;
+                            cluster.next_replica += u64::from(!active(Mutant::ReplicaIdUsedAgain));
+                            id
                         }
                     };
                     Member {

@@ -9,6 +9,7 @@ use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 
 use crate::ids::ReplicaId;
 use crate::meta::records::Member;
+use crate::mutants::{Mutant, active};
 
 /// What the leader of a group is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +91,10 @@ pub fn next_step(
         return match out {
             _ if !caught_up(ReplicaId(*new)) => Step::Rest,
             Some(out) if *out == leader.0 && conf.voters.len() > 1 => hand_over(),
+            Some(_) if active(Mutant::FourVoters) => change(&[(ConfChangeType::AddNode, *new)]),
+            Some(out) if active(Mutant::RemovesBeforeJoint) => {
+                change(&[(ConfChangeType::RemoveNode, *out)])
+            }
             Some(out) => change(&[
                 (ConfChangeType::AddNode, *new),
                 (ConfChangeType::AddLearnerNode, *out),

@@ -16,6 +16,7 @@ mod metadata_by_revision;
 mod one_epoch;
 mod one_leader;
 mod one_lease;
+mod safe_number;
 mod same_state;
 mod votes;
 
@@ -56,6 +57,7 @@ pub struct Invariants {
     leaders: one_leader::OneLeader,
     leases: one_lease::OneLease,
     epochs: one_epoch::OneEpoch,
+    safe_number: safe_number::SafeNumber,
     votes: votes::Votes,
     /// By group that was split off: its parent.
     parents: BTreeMap<GroupId, GroupId>,
@@ -82,6 +84,7 @@ impl Invariants {
             };
             self.applied.check(seen)?;
             self.leaders.check(seen)?;
+            self.safe_number.check(seen)?;
             let root = self.root(group.id);
             self.durable.on_commit(seen, root)?;
         }
