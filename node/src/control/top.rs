@@ -56,7 +56,7 @@ fn requests(heat: &Heat) -> f64 {
 }
 
 /// By group: its leader's node and what that says of its load, the busiest first.
-fn busiest<'a>(governed: &'a Governed) -> Vec<(GroupId, u64, &'a Heat, u64)> {
+fn busiest(governed: &Governed) -> Vec<(GroupId, u64, &Heat, u64)> {
     let mut all: Vec<_> = governed
         .heats
         .iter()

@@ -204,13 +204,21 @@ pub fn progress(view: &View, governed: &Governed) -> GetProgressReply {
             from: leaving(group),
             to: coming(group),
             step: step(group, governed).to_owned(),
-            bytes_done: 0,
-            bytes: 0,
+            bytes_done: governed.moving.get(&group.id).map_or(0, |bytes| bytes.0),
+            bytes: governed.moving.get(&group.id).map_or(0, |bytes| bytes.1),
         })
         .collect();
+    let ring = state.ring().ok();
+    let off: Vec<u64> = ring.as_ref().map_or_else(Vec::new, |ring| {
+        plan::off(state, ring).map(|group| group.id).collect()
+    });
+    let left = off.iter().filter_map(|group| governed.moving.get(group));
     GetProgressReply {
         moves,
-        moves_left: state.ring().map_or(0, |ring| plan::left(state, &ring)),
+        moves_left: off.len() as u64,
+        bytes_done: governed.moved_bytes,
+        bytes_left: left.map(|(moving, all)| all.saturating_sub(*moving)).sum(),
+        bytes_per_second: governed.moved_rate,
         ..Default::default()
     }
 }

@@ -236,13 +236,16 @@ impl AdminClients {
         .await
     }
 
-    /// What a node that answers knows of moves under way; their records are everywhere.
+    /// What is known of moves under way: their records are everywhere, their bytes with the leader of the metadata.
     async fn progress(
         &mut self,
         targets: &Targets,
         view: &ClusterView,
     ) -> Option<GetProgressReply> {
-        let on_time = view.nodes.iter().find(|(_, node)| !node.is_late)?.0;
+        let leader = view.cluster.as_ref().map(|known| NodeId(known.meta_leader));
+        let mut on_time = view.nodes.iter().filter(|(_, node)| !node.is_late);
+        let first = on_time.clone().next();
+        let on_time = on_time.find(|(id, _)| Some(**id) == leader).or(first)?.0;
         let mut client = self.clients.get(targets.addresses.get(on_time)?)?.clone();
         let call = timeout(self.timeout, client.get_progress(GetProgressRequest {}));
         Some(call.await.ok()?.ok()?.into_inner())

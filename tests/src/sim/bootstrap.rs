@@ -14,6 +14,8 @@ use kv_ring::{NodeId, NodeSpec, Token, plan};
 use super::workload::{ACCOUNT, CHURN, EXPIRY, TABLE};
 
 const REPLICAS: usize = 3;
+/// What a node may send for moves, bytes a second: so little that transfers wait for each other.
+const MOVE_BYTES_PER_SECOND: u64 = 64_000;
 /// Now and then the tombstones of an index take more.
 const PARTITION_BYTES_MAX: u64 = 6_000;
 const ZONES: [&str; 3] = ["a", "b", "c"];
@@ -66,6 +68,7 @@ pub fn metadata(nodes: u64) -> MetaState {
     let mut state = MetaState::bootstrap("simulated".to_owned(), records, REPLICAS as u32, 0);
     state.cluster.settings = Some(Settings {
         partition_bytes_max: PARTITION_BYTES_MAX,
+        move_bytes_per_second: MOVE_BYTES_PER_SECOND,
         ..Default::default()
     });
     state

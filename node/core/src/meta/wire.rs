@@ -497,7 +497,7 @@ pub struct GroupReport {
     /// Term in which the reporter leads: of two reports of one group the later term counts.
     #[prost(uint64, tag = "11")]
     pub term: u64,
-    /// Bytes of the snapshot under way to a learner: done, and in all.
+    /// Bytes that newcomers have taken over from this leader, in all and in the transfers under way.
     #[prost(uint64, tag = "12")]
     pub moved_bytes: u64,
     #[prost(uint64, tag = "13")]

@@ -75,10 +75,15 @@ pub fn aims(state: &MetaState, ring: &Ring, now_ms: u64) -> Vec<Aim> {
     aims
 }
 
-/// Groups whose members are not as desired, or are on their way.
+/// How many groups' members are not as desired, or are on their way.
 pub fn left(state: &MetaState, ring: &Ring) -> u64 {
+    off(state, ring).count() as u64
+}
+
+/// Groups whose members are not as desired, or are on their way.
+pub fn off<'a>(state: &'a MetaState, ring: &'a Ring) -> impl Iterator<Item = &'a Group> {
     let rf = state.cluster.replication_factor as usize;
-    let off = |group: &&Group| {
+    let off = move |group: &&Group| {
         !group.target.is_empty() || {
             let desired = desired(ring, group, rf);
             partition_swap(state, group, &desired, rf).is_some()
@@ -89,7 +94,6 @@ pub fn left(state: &MetaState, ring: &Ring) -> u64 {
         .values()
         .filter(|g| g.id != GroupId::META.0)
         .filter(off)
-        .count() as u64
 }
 
 /// Nodes of a target that have no voter of the group yet.

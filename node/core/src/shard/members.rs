@@ -179,6 +179,7 @@ impl Shard {
     fn report_of(&self, replica: &Replica) -> GroupReport {
         let (group, state) = (&replica.group, replica.state());
         let members = members(state);
+        let (moved_bytes, moving_bytes) = self.senders.moved_bytes(group.id);
         let healthy = members
             .iter()
             .map(|m| m.replica)
@@ -195,8 +196,9 @@ impl Shard {
             end: state.end.clone(),
             term: group.term(),
             bytes: self.sizes.bytes(group.id),
+            moved_bytes,
+            moving_bytes,
             heat: self.heat_of(group.id),
-            ..Default::default()
         }
     }
 

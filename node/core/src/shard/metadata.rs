@@ -15,6 +15,7 @@ use crate::meta::wire::{
     Aim, Aims, BeginSplit, Change, FeedReport, Follow, Heat, IndexId, MetaEvents, MetaRefusal,
     MetaReply, MetaRequest, NodeChange, NodeEvent, NodeReport, Outcome, ReturnPermit, TakePermit,
 };
+use crate::moves::progress::Progress;
 use crate::moves::relief::{Relief, Step};
 use crate::moves::reports::{DOWN_US, Health, Reports, health};
 use crate::moves::{permit, plan};
@@ -32,8 +33,9 @@ const REQUESTS_MAX: usize = 4096;
 const REPAIR_AFTER_MS: u64 = 600_000;
 /// Members are looked over this often though nothing changed, ms.
 const LOOK_AGAIN_MS: u64 = 5_000;
-/// Load is looked over this often, µs.
+/// Load is looked over this often, µs; more seldom by as much for each so many partitions, since a look is a pass over all.
 const RELIEVE_US: u64 = 500_000;
+const RELIEVE_GROUPS: u64 = 20_000;
 /// Origin of the requests that the leader makes itself.
 const OWN_ORIGIN: u64 = u64::MAX;
 
@@ -59,6 +61,11 @@ pub struct Governed {
     pub close: BTreeSet<u64>,
     /// By group: the node that leads it, its load, and its bytes.
     pub heats: BTreeMap<u64, (u64, Heat, u64)>,
+    /// By group: bytes of it that newcomers have in transfers under way, and of all of it.
+    pub moving: BTreeMap<u64, (u64, u64)>,
+    /// Bytes that moves have sent since the last time that nothing was left to do, and those a second.
+    pub moved_bytes: u64,
+    pub moved_rate: f64,
     /// By node: processor time a second, µs.
     pub cpu_us: BTreeMap<u64, u64>,
     /// By group: rows that are too much for it and that no split relieves.
@@ -83,6 +90,7 @@ pub struct Metadata {
     pub reports: Reports,
     relief: Relief,
     relieved_at: u64,
+    progress: Progress,
     /// When this leadership began to serve, monotonic µs.
     served_from: u64,
     /// Revision at which nothing was left to aim at, and the wall clock of the look, ms.
@@ -105,6 +113,7 @@ impl Metadata {
             reports: Reports::default(),
             relief: Relief::default(),
             relieved_at: 0,
+            progress: Progress::default(),
             served_from: 0,
             settled_at: (0, 0),
         }
@@ -152,6 +161,7 @@ impl Metadata {
         self.fed.clear();
         self.reports.clear();
         self.relief.clear();
+        self.progress = Progress::default();
         let leader = group.leader().map_or(0, |(_, n)| n.0);
         let proposed = std::mem::take(&mut self.proposed)
             .into_values()
@@ -337,12 +347,19 @@ impl Metadata {
             let (node, report) = self.reports.fresh(*group, now.mono_us)?;
             Some((*group, (node, report.heat.clone()?, report.bytes)))
         };
+        let moving = |group: &u64| {
+            let (_, report) = self.reports.fresh(*group, now.mono_us)?;
+            Some((*group, (report.moving_bytes, report.bytes)))
+        };
         Some(Governed {
             health: health(&self.state, &self.reports, now.mono_us),
             leaders: self.reports.leaders(),
             needed: self.state.nodes.keys().copied().filter(needs).collect(),
             close: self.state.groups.keys().flat_map(healthy).collect(),
             heats: self.state.groups.keys().filter_map(heat).collect(),
+            moving: self.state.groups.keys().filter_map(moving).collect(),
+            moved_bytes: self.progress.done,
+            moved_rate: self.progress.rate,
             cpu_us: self.reports.cpu_us(),
             hot_keys: self.relief.keys.clone(),
         })
@@ -377,6 +394,10 @@ impl Metadata {
                 member_version: aim.member_version,
             })
             .collect();
+        let targets = || self.state.groups.values().any(|g| !g.target.is_empty());
+        if aims.is_empty() && !targets() {
+            self.progress.begin();
+        }
         if !aims.is_empty() {
             self.want(group, Change::Aim(Aims { aims }));
         }
@@ -387,13 +408,16 @@ impl Metadata {
     pub fn relieve(&mut self, group: &mut Group, hot: f64, now: Now) -> Vec<(NodeId, Lead)> {
         // What all leaders say is to be known first.
         let begins = self.served_from + DOWN_US;
+        let pause = RELIEVE_US * (1 + self.state.groups.len() as u64 / RELIEVE_GROUPS);
         if !self.serving
             || !group.may_propose()
-            || now.mono_us < begins.max(self.relieved_at + RELIEVE_US)
+            || now.mono_us < begins.max(self.relieved_at + pause)
         {
             return Vec::new();
         }
         self.relieved_at = now.mono_us;
+        let reports = &self.reports;
+        self.progress.update(&self.state, reports, now.mono_us);
         let mut leads = Vec::new();
         let steps = self
             .relief
@@ -429,7 +453,6 @@ impl Metadata {
                         }),
                         range_version: record.range_version,
                         member_version: record.member_version,
-                        ..Default::default()
                     };
                     self.want(group, Change::BeginSplit(split));
                 }

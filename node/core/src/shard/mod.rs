@@ -450,6 +450,11 @@ impl Shard {
         let leads = |group: GroupId| replicas.get(&group).is_some_and(|r| r.group.is_leader());
         let sent = self.senders.tick(leads, self.now, &mut self.out);
         self.on_sent(sent);
+        let settings = self.view.state.cluster.settings.as_ref();
+        // A node's limit, shared by its shards.
+        let limit = settings.map_or(0, |settings| settings.move_bytes_per_second);
+        let limit = limit.div_ceil(u64::from(self.config.shards));
+        self.senders.throttle(limit, self.now, &mut self.out);
         self.receivers.tick(self.now, &mut self.out);
         self.maybe_flush();
     }

@@ -10,7 +10,7 @@
 //! Invariant: the index, term and members in the message are those of the moment when the engine was fixed, so that data and index
 //! never come apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use protobuf::Message as _;
@@ -30,6 +30,10 @@ pub const CHUNK_BYTES: usize = 512 << 10;
 const TRANSFERS_MAX: usize = 4;
 const RESEND_US: u64 = 1_000_000;
 const GIVE_UP_US: u64 = 10_000_000;
+/// With a limit a piece is a quarter of a second's bytes, and this at least: the receiver gives up what is silent for long.
+const PIECE_MIN: u64 = 16 << 10;
+/// Lower limits count as this one, bytes a second.
+const LIMIT_MIN: u64 = 8 << 10;
 /// A replica that took a snapshot over has so long to say what it has, µs.
 const DONE_US: u64 = 1_000_000;
 
@@ -45,6 +49,11 @@ struct Sending {
     last: bool,
     sent_at: u64,
     heard_at: u64,
+    /// To a newcomer: such transfers share a limit. Who only fell behind is helped at once.
+    is_move: bool,
+    /// Bytes of the chunk, and of those before it, which are acknowledged.
+    chunk_bytes: u64,
+    acknowledged: u64,
 }
 
 /// Transfers that this shard sends.
@@ -54,6 +63,51 @@ pub struct Senders {
     next: u64,
     /// Transfers that have ended, and when that is old news, monotonic µs.
     done: Vec<(u64, GroupId, ReplicaId)>,
+    throttle: Throttle,
+    /// By group led here: bytes that newcomers have taken over.
+    moved: BTreeMap<GroupId, u64>,
+}
+
+/// Bytes a second that moves may send: a bucket that holds those of one second.
+#[derive(Debug, Default)]
+struct Throttle {
+    /// 0: no limit.
+    limit: u64,
+    budget: f64,
+    refilled_at: u64,
+    /// Transfers that wait for their next piece.
+    waiting: VecDeque<u64>,
+}
+
+impl Throttle {
+    fn piece(&self) -> usize {
+        match self.limit {
+            0 => CHUNK_BYTES,
+            limit => (limit / 4).clamp(PIECE_MIN, CHUNK_BYTES as u64) as usize,
+        }
+    }
+
+    fn refill(&mut self, limit: u64, now: Now) {
+        let past = now.mono_us.saturating_sub(self.refilled_at);
+        self.refilled_at = now.mono_us;
+        self.limit = match limit {
+            0 => 0,
+            limit => limit.max(LIMIT_MIN),
+        };
+        let limit = self.limit as f64;
+        self.budget = (self.budget + limit * past as f64 / 1e6).min(limit);
+    }
+
+    /// What is sent without a limit is not held against a later one.
+    fn spend(&mut self, bytes: u64) {
+        if self.limit > 0 {
+            self.budget -= bytes as f64;
+        }
+    }
+
+    fn holds_back(&self) -> bool {
+        self.limit > 0 && self.budget <= 0.0
+    }
 }
 
 /// What a sender wants done.
@@ -105,7 +159,7 @@ impl Senders {
         });
         out.push(Output::ReadSnapshot {
             transfer,
-            max_bytes: CHUNK_BYTES,
+            max_bytes: self.throttle.piece(),
         });
         let sending = Sending {
             group: state.group(),
@@ -117,6 +171,9 @@ impl Senders {
             last: false,
             sent_at: now.mono_us,
             heard_at: now.mono_us,
+            is_move: state.learners.contains(&replica.0),
+            chunk_bytes: 0,
+            acknowledged: 0,
         };
         self.sending.insert(transfer, sending);
         true
@@ -170,6 +227,11 @@ impl Senders {
             chunk.message = Some(bytes.into());
             chunk.state = Some(prost::Message::encode_to_vec(&sending.state).into());
         }
+        let sizes = chunk.pairs.iter().map(|p| p.key.len() + p.value.len());
+        sending.chunk_bytes = sizes.sum::<usize>() as u64;
+        if sending.is_move {
+            self.throttle.spend(sending.chunk_bytes);
+        }
         sending.last = done;
         sending.sent_at = now.mono_us;
         sending.chunk = Some(chunk.clone());
@@ -185,6 +247,11 @@ impl Senders {
         if ack.next != sending.next + 1 || sending.chunk.is_none() {
             return None;
         }
+        let bytes = std::mem::take(&mut sending.chunk_bytes);
+        sending.acknowledged += bytes;
+        if sending.is_move {
+            *self.moved.entry(sending.group).or_default() += bytes;
+        }
         if sending.last {
             // Its receiver tells the leader once it is installed, and that word may be lost.
             let due = now.mono_us + DONE_US;
@@ -193,11 +260,48 @@ impl Senders {
         }
         sending.next = ack.next;
         sending.chunk = None;
-        out.push(Output::ReadSnapshot {
-            transfer: ack.transfer,
-            max_bytes: CHUNK_BYTES,
-        });
+        if sending.is_move && self.throttle.holds_back() {
+            self.throttle.waiting.push_back(ack.transfer);
+        } else {
+            out.push(Output::ReadSnapshot {
+                transfer: ack.transfer,
+                max_bytes: self.throttle.piece(),
+            });
+        }
         None
+    }
+
+    /// Bytes of a group that newcomers have taken over, in all and in the transfers under way.
+    pub fn moved_bytes(&self, group: GroupId) -> (u64, u64) {
+        let all = self.moved.get(&group).copied().unwrap_or(0);
+        let moves = self.sending.values();
+        let moves = moves.filter(|s| s.group == group && s.is_move);
+        (all, moves.map(|s| s.acknowledged).sum())
+    }
+
+    /// Goes on with what waited for the limit, bytes a second; 0: none.
+    pub fn throttle(&mut self, limit: u64, now: Now, out: &mut Vec<Output>) {
+        self.throttle.refill(limit, now);
+        let piece = self.throttle.piece();
+        let mut left = self.throttle.budget;
+        while self.throttle.limit == 0 || left > 0.0 {
+            let Some(transfer) = self.throttle.waiting.pop_front() else {
+                break;
+            };
+            if self.sending.contains_key(&transfer) {
+                left -= piece as f64;
+                out.push(Output::ReadSnapshot {
+                    transfer,
+                    max_bytes: piece,
+                });
+            }
+        }
+        for transfer in &self.throttle.waiting {
+            // It is this side that is silent.
+            if let Some(sending) = self.sending.get_mut(transfer) {
+                sending.heard_at = now.mono_us;
+            }
+        }
     }
 
     fn end(&mut self, transfer: u64, failed: bool, out: &mut Vec<Output>) -> Option<Sent> {
@@ -213,6 +317,7 @@ impl Senders {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Vec<Sent> {
+        self.moved.retain(|group, _| leads(*group));
         let mut sent = Vec::new();
         let mut ended = Vec::new();
         for (transfer, sending) in &mut self.sending {
@@ -463,5 +568,52 @@ mod tests {
         let mut senders = done();
         assert!(senders.begin(message(), NodeId(2), &state(), 1, now(1), &mut Vec::new()));
         assert_eq!(told(&mut senders, DONE_US), 0);
+    }
+
+    #[test]
+    fn a_limit_that_is_set_late_begins_anew() {
+        let mut throttle = Throttle::default();
+        throttle.refill(0, now(1_000_000));
+        throttle.spend(1 << 40);
+        throttle.refill(1 << 20, now(1_100_000));
+        assert!(!throttle.holds_back());
+    }
+
+    #[test]
+    fn moves_share_a_limit_and_who_fell_behind_does_not_wait() {
+        let limit = 64 << 10;
+        for (learner, waits) in [(7, true), (8, false)] {
+            let mut senders = Senders::default();
+            let mut out = Vec::new();
+            senders.throttle(limit, now(0), &mut out);
+            let state = ReplicaState {
+                learners: vec![learner],
+                ..state()
+            };
+            assert!(senders.begin(message(), NodeId(2), &state, 1, now(0), &mut out));
+            let transfer = *senders.sending.keys().next().unwrap();
+            let pairs = |n| vec![(Keyspace::Data, Bytes::from_static(b"k"), vec![0; n].into())];
+            let wants = |out: &mut Vec<Output>| {
+                let wanted = out.iter().any(|o| matches!(o, Output::ReadSnapshot { .. }));
+                out.clear();
+                wanted
+            };
+            assert!(wants(&mut out));
+            senders.on_piece(transfer, pairs(100_000), false, &state, 0, now(0));
+            let ack = SnapshotAck {
+                group: 3,
+                transfer,
+                next: 1,
+                refused: false,
+            };
+            senders.on_ack(&ack, now(0), &mut out);
+            assert_eq!(wants(&mut out), !waits);
+            senders.throttle(limit, now(1_000_000), &mut out);
+            assert!(!wants(&mut out), "{} bytes are not due yet", 100_000);
+            senders.throttle(limit, now(2_000_000), &mut out);
+            assert_eq!(wants(&mut out), waits);
+            let moved = if waits { 100_001 } else { 0 };
+            assert_eq!(senders.moved_bytes(GroupId(3)), (moved, moved));
+        }
     }
 }
