@@ -244,8 +244,11 @@ impl Shard {
                 hard_state: Some(hard_state),
                 ..Default::default()
             });
+            // Nobody campaigns while it installs. A lone voter would lose an election's time by that, and has nobody to wait for.
+            if replica.group.voters().len() == 1 {
+                replica.group.campaign();
+            }
             replica.group.await_installation();
-            replica.group.campaign();
         }
     }
 
