@@ -488,7 +488,8 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Ver
     Verdict::no(Degraded, Reason::AsExpected, "")
 }
 
-/// What who only looks can say of nodes that are down: why, the operator knows and has written.
+/// What who only looks can say of nodes that are down: why, the operator knows and has written. That holds too while such a
+/// node has been started again and does not serve yet, or a process that ends at each start would be fine now and then.
 fn down_at_a_look(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Option<Verdict> {
     let look = inputs.applied.look()?;
     // One that was never started yet is about to come.
@@ -499,25 +500,30 @@ fn down_at_a_look(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) 
         .filter(is_down)
         .map(|node| node.name.as_str())
         .collect();
-    let is_stopped = look == Look::Untended && down.len() == facts.nodes.len();
-    if down.is_empty() || is_stopped {
-        return None;
-    }
     let names = down.join(", ");
-    let reasons = [Reason::NodesDown, Reason::CannotStart];
-    Some(match look {
-        Look::Tended => keep(before, ConditionType::Degraded, &reasons).unwrap_or_else(|| {
-            Verdict::yes(
-                ConditionType::Degraded,
-                Reason::NodesDown,
-                format!("{names} is down"),
-            )
-        }),
+    match look {
+        Look::Tended => {
+            use NodeState::{Down, Starting, Unresponsive};
+            let is_away = |node: &NodeStatus| matches!(node.state, Down | Starting | Unresponsive);
+            let reasons = [Reason::NodesDown, Reason::CannotStart];
+            let written = keep(before, ConditionType::Degraded, &reasons);
+            let written = written.filter(|_| facts.nodes.iter().any(is_away));
+            let seen = || {
+                let message = format!("{names} is down");
+                Verdict::yes(ConditionType::Degraded, Reason::NodesDown, message)
+            };
+            written.or_else(|| (!down.is_empty()).then(seen))
+        }
+        Look::Untended if down.is_empty() || down.len() == facts.nodes.len() => None,
         Look::Untended => {
             let message = format!("{names} is down, and no operator is at work to start it again");
-            Verdict::yes(ConditionType::Degraded, Reason::NodesDown, message)
+            Some(Verdict::yes(
+                ConditionType::Degraded,
+                Reason::NodesDown,
+                message,
+            ))
         }
-    })
+    }
 }
 
 /// The condition before, if it had one of these reasons.

@@ -398,7 +398,8 @@ impl LocalPlatform {
             presence,
             disk: disk(&slot.dir.data()),
             pid: slot.pid(),
-            trouble: if presence == Presence::Absent {
+            // One that was started again just now may end again at once: the slot tells when the trouble is over.
+            trouble: if matches!(presence, Presence::Absent | Presence::Running) {
                 slot.trouble()
             } else {
                 None
