@@ -102,7 +102,88 @@ def test_nodes_restart_one_by_one_and_every_partition_goes_on(cluster, say):
     load.stop()
     load.verify()
     say(load.report())
+    assert not failed_requests(load), load.report()
     assert load.longest_gap < 3, load.report()
+
+
+def groups(*rows):
+    """The lines of `spec.nodeGroups`, of (name, count, weight)."""
+    listed = "".join(f"  - {{name: {name}, count: {count}, weight: {weight}}}\n" for name, count, weight in rows)
+    return "  nodeGroups:\n" + listed
+
+
+def test_a_weight_that_changes_moves_data_without_a_failed_request(cluster, say):
+    rides = cluster()
+    nodes = "spec:\n  nodes: 4\n  replicationFactor: 1\n"
+    rides.write(nodes + groups(("small", 2, 1), ("large", 2, 1)))
+    rides.start()
+    create_table(rides.client(), TABLE)
+    load = Load(rides.urls(), TABLE, workers=4, think=0.01).start()
+    load.waits_for_acks(100)
+
+    def shares(weight):
+        small = sum(sorted(node["share"] for node in rides.status()["nodes"])[:2])
+        return rides.condition("Progressing")[0] == "False" and abs(small - 2 / (2 + 2 * weight)) < 0.06
+
+    settle(rides, 4)
+    for weight in (3, 1):
+        rides.write(nodes + groups(("small", 2, 1), ("large", 2, weight)))
+        eventually(f"shares of weight {weight}", lambda weight=weight: shares(weight), MOVE_SECONDS, every=0.5)
+        load.waits_for_acks(50)
+    load.stop()
+    load.verify()
+    say(load.report())
+    assert not failed_requests(load), load.report()
+
+
+def test_copies_become_more_and_fewer_without_a_failed_request(cluster, say):
+    rides = cluster(nodes=1)
+    rides.start()
+    create_table(rides.client(), TABLE)
+    load = Load(rides.urls(), TABLE, workers=4, think=0.01).start()
+    load.waits_for_acks(100)
+    for nodes, copies in ((3, 3), (5, 5), (5, 3)):
+        rides.write(f"spec:\n  nodes: {nodes}\n  replicationFactor: {copies}\n")
+        eventually(f"{copies} copies", lambda copies=copies: sum(node["partitions"] for node in rides.status()["nodes"]) == 4 * copies, MOVE_SECONDS, every=0.5)
+        settle(rides, nodes)
+        load.waits_for_acks(50)
+    load.stop()
+    load.verify()
+    say(load.report())
+    assert not failed_requests(load), load.report()
+
+
+def test_each_node_dies_once_while_data_moves(cluster, say):
+    rides = cluster()
+    # Slow enough for moves to be under way at each death.
+    limit = "  rebalance:\n    bytesPerSecond: 300000\n"
+    rides.write(f"spec:\n  nodes: 3\n{limit}")
+    rides.start()
+    create_table(rides.client(), TABLE)
+    client = rides.client()
+    for n in range(40):
+        client.put_item(TableName=TABLE, Item={"id": {"S": f"k{n}"}, "v": {"B": random.Random(n).randbytes(100_000)}})
+    load = Load(rides.urls(), TABLE, workers=4, think=0.01).start()
+    load.waits_for_acks(100)
+    rides.write(f"spec:\n  nodes: 5\n{limit}")
+    eventually("data that move", lambda: (rides.status().get("plan") or {}).get("bytesDone", 0) > 0, MOVE_SECONDS, every=0.1)
+    moving = 0
+    for name in (f"rides-{id}" for id in range(1, 6)):
+        moving += rides.condition("Progressing")[0] == "True"
+        assert rides.kill_node(name), f"{name} ran"
+        load.waits_for_acks(30)
+        eventually(f"{name} is back", lambda name=name: rides.is_running(name), 60)
+        # It catches up first: two of three that are behind are nobody's fault but the killer's.
+        rides.ready()
+    settle(rides, 5)
+    load.waits_for_acks(100)
+    load.stop()
+    load.verify()
+    assert len(client.scan(TableName=TABLE, ProjectionExpression="id", ConsistentRead=True)["Items"]) > 0
+    for n in range(40):
+        assert client.get_item(TableName=TABLE, Key={"id": {"S": f"k{n}"}}, ConsistentRead=True)["Item"]["v"]["B"] == random.Random(n).randbytes(100_000)
+    say(f"{moving} of 5 died while data moved; {load.report()}")
+    assert moving >= 2, "the moves were over too soon"
 
 
 def test_moves_keep_to_their_limit_and_tell_their_bytes(cluster, say):

@@ -92,6 +92,10 @@ class Bare:
         name = answer.get("__type", "").rpartition("#")[2]
         raise Refused(response.status, name, answer.get("message", answer.get("Message", "")))
 
+    def was_told_to_go(self):
+        """Whether the node said with its last answer that it takes no further request on this connection."""
+        return self.connection.sock is None
+
     def put(self, table, key, value, **parameters):
         return self.call("PutItem", TableName=table, Item={"id": {"S": key}, "v": {"N": str(value)}, **parameters})
 

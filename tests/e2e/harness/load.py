@@ -2,7 +2,7 @@
 
 Workers are threads, each with one connection to one node and a random choice of its own, drawn from the seed. They write and read strongly
 the keys of `models`: registers, which have one writer each, and counters, chains and plain keys, which all write. A worker whose request
-failed goes on with the next node. The first thing that is seen to be wrong ends the run.
+failed, or whose node said that it closes the connection, goes on with the next node. The first thing that is seen to be wrong ends the run.
 """
 
 import http.client
@@ -100,10 +100,11 @@ class Load:
                 fine = self._write(client, chance.choice(self.shared), chance)
             else:
                 fine = self._read(client, chance.choice(self.keys))[0]
-            if not fine:
+            if not fine or client.was_told_to_go():
                 client.close()
                 at += 1
                 client = Bare(self.urls[at % len(self.urls)], CLIENT_SECONDS)
+            if not fine:
                 self.stopping.wait(PAUSE_AFTER_ERROR)
             if self.think:
                 self.stopping.wait(self.think)
