@@ -170,10 +170,11 @@ class Cluster:
         return pid
 
     def kill_all(self):
-        """The operator and then every node, as a machine that dies takes them."""
+        """The operator and then every node, those that came since among them, as a machine that dies takes them."""
         if self.operator:
             self.kill_operator()
-        pids = [self.send(name, signal.SIGKILL) for name in self.names]
+        names = sorted({*self.names, *(path.name for path in (self.dir / "nodes").glob(f"{NAME}-*"))})
+        pids = [self.send(name, signal.SIGKILL) for name in names]
         for pid in filter(None, pids):
             eventually(f"the end of {pid}", lambda pid=pid: not is_alive(pid), 20)
 
