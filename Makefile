@@ -51,7 +51,7 @@ fuzz: setup ## Fuzz a parser of foreign bytes: make fuzz TARGET=condition (SECON
 images: build ## Pack both programs into OCI archives below the target folder, images/{kv-node,kv-operator}.tar
 	scripts/images
 
-kind: build ## The operator on a real Kubernetes (kind, built from packages; 17 minutes the first time)
+kind: build ## The operator on a real Kubernetes (kind, built from packages; 17 minutes, and 13 more the first time)
 	scripts/kind
 
 bench: setup ## Measure the floors against DynamoDB Local and etcd; one part alone: make bench ONLY=get (put, cluster, kill, idle, start)
