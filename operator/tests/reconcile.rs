@@ -51,6 +51,8 @@ struct World {
     past: VecDeque<GetClusterReply>,
     /// Nodes whose answers are late: what they said before is shown, and must not be acted on.
     late: BTreeSet<NodeId>,
+    /// Bytes of each node's disk and those free; (0, 0): nobody has measured.
+    disk: (u64, u64),
 }
 
 /// How far behind the metadata may be that nodes show.
@@ -297,6 +299,8 @@ impl DataPlane for Shared {
             };
             let status = identity.joined.then(|| GetNodeStatusReply {
                 ready: true,
+                disk_total_bytes: world.disk.0,
+                disk_free_bytes: world.disk.1,
                 ..GetNodeStatusReply::default()
             });
             (
@@ -695,6 +699,69 @@ fn a_plan_is_cancelled_after_any_round() {
             .collect();
         assert_eq!(ids, [1, 2, 3]);
     }
+}
+
+/// The reason and message of `Progressing`.
+fn progressing(status: &KvClusterStatus) -> (&str, &str) {
+    let found = find(&status.conditions, ConditionType::Progressing).expect("told");
+    (&found.reason, &found.message)
+}
+
+#[test]
+fn nobody_is_drained_while_one_that_stays_is_down() {
+    for comes_back in [true, false] {
+        let mut run = Run::new(spec(4));
+        run.rounds(15);
+        // Down, and nothing can be said of its disk: it is not started.
+        let set = |run: &Run, presence, disk| {
+            let mut world = run.shared.get();
+            let node = world.inventory.nodes.get_mut(&NodeId(2)).expect("there");
+            (node.presence, node.disk) = (presence, disk);
+        };
+        set(&run, Presence::Absent, Disk::Unknown);
+        run.rounds(2);
+        run.apply(spec(3));
+        let status = run.rounds(10);
+        let (reason, message) = progressing(&status);
+        assert_eq!(reason, "Waiting");
+        assert!(
+            message.contains("rides-4 is drained once rides-2 is up again"),
+            "{message}"
+        );
+        assert_eq!(run.shared.get().model.nodes[&4].state, "Up");
+        if comes_back {
+            set(&run, Presence::Running, Disk::Used);
+        } else {
+            run.shared.get().now_ms += 600_000;
+        }
+        let status = run.rounds(40);
+        run.is_as_asked(&status).expect("three");
+        let left = run.shared.get().inventory.nodes.len();
+        assert_eq!(left, 3);
+        let gone = if comes_back { 4 } else { 2 };
+        assert_eq!(run.shared.get().model.nodes[&gone].state, "Removed");
+    }
+}
+
+#[test]
+fn nobody_is_drained_whose_data_have_no_room_elsewhere() {
+    let mut run = Run::new(spec(4));
+    run.rounds(15);
+    run.shared.get().disk = (1 << 30, 256 << 20);
+    run.apply(spec(3));
+    let status = run.rounds(10);
+    let (reason, message) = progressing(&status);
+    assert_eq!(reason, "Waiting");
+    assert!(
+        message.contains("too little space without rides-4: rides-1 would get")
+            && message.contains("has room for 0 MiB"),
+        "{message}"
+    );
+    assert_eq!(run.shared.get().model.nodes[&4].state, "Up");
+    assert_eq!(run.rounds(5).conditions, status.conditions, "a steady word");
+    run.shared.get().disk = (2 << 30, 1 << 30);
+    let status = run.rounds(40);
+    run.is_as_asked(&status).expect("three");
 }
 
 #[test]

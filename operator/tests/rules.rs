@@ -3,8 +3,8 @@
 use kube::core::cel::Validator;
 use kv_operator::crd::rules::{self, Violation};
 use kv_operator::crd::{
-    Auth, AuthMode, Bytes, KvCluster, KvClusterSpec, NodeGroup, Partitions, Rebalance, Repair,
-    Storage, Upgrade, definition,
+    Auth, AuthMode, Bytes, Growth, KvCluster, KvClusterSpec, NodeGroup, Partitions, Rebalance,
+    Repair, Storage, Upgrade, definition,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -124,6 +124,32 @@ fn bytes() -> impl Strategy<Value = Option<Bytes>> {
     ])
 }
 
+fn growths() -> impl Strategy<Value = Option<Growth>> {
+    let limit = prop_oneof![
+        Just(Bytes::Number(99_999)),
+        Just(Bytes::Number(1 << 40)),
+        Just(Bytes::Text("20M".into())),
+        Just(Bytes::Text("9Gi".into())),
+        Just(Bytes::Text("10Gi".into())),
+        Just(Bytes::Text("064Gi".into())),
+        Just(Bytes::Text("1Zi".into())),
+    ];
+    let at = prop::option::of(prop_oneof![Just(49), Just(50), Just(95), Just(96)]);
+    let step = prop_oneof![
+        Just("1%"),
+        Just("100%"),
+        Just("101%"),
+        Just("0%"),
+        Just("05%"),
+        Just("%"),
+        Just("10Gi"),
+        Just("1Mi"),
+        Just(""),
+    ];
+    let step = prop::option::of(step.prop_map(String::from));
+    prop::option::of((limit, at, step).prop_map(|(limit, at, step)| Growth { limit, at, step }))
+}
+
 fn specs() -> impl Strategy<Value = KvClusterSpec> {
     let zone = prop_oneof![
         Just("a"),
@@ -148,7 +174,11 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
         prop::option::of(-1_i64..2),
         prop::option::of(prop_oneof![Just(0), Just(1), Just(64), Just(65)]),
         bytes(),
-        (bytes(), prop::option::of(Just("fast".to_owned()))),
+        (
+            bytes(),
+            prop::option::of(Just("fast".to_owned())),
+            growths(),
+        ),
     );
     (
         prop_oneof![numbers, small],
@@ -167,7 +197,7 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
                     bytes_per_second,
                     moves_per_node,
                     max_bytes,
-                    (size, class_name),
+                    (size, class_name, growth),
                 ) = rest;
                 KvClusterSpec {
                     nodes,
@@ -187,6 +217,7 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
                     storage: Some(Storage {
                         size,
                         class_name,
+                        growth,
                         ..Storage::default()
                     }),
                     auth: auth.map(|(open, secret_name)| Auth {
@@ -245,6 +276,17 @@ fn broken() -> Vec<(KvClusterSpec, Option<KvClusterSpec>)> {
         storage: Some(Storage {
             size: size.map(|size| Bytes::Text(size.into())),
             class_name: class.map(String::from),
+            ..Storage::default()
+        }),
+        ..spec(3)
+    };
+    let grown = |limit: &str, at: Option<i32>, step: Option<&str>| KvClusterSpec {
+        storage: Some(Storage {
+            growth: Some(Growth {
+                limit: Bytes::Text(limit.into()),
+                at,
+                step: step.map(String::from),
+            }),
             ..Storage::default()
         }),
         ..spec(3)
@@ -344,6 +386,11 @@ fn broken() -> Vec<(KvClusterSpec, Option<KvClusterSpec>)> {
             ..base()
         }),
         alone(stored(Some("1Mi"), None)),
+        // What is no size can't be compared with one.
+        alone(grown("100Zi", None, None)),
+        alone(grown("9Gi", None, None)),
+        alone(grown("20Gi", Some(40), None)),
+        alone(grown("20Gi", None, Some("0%"))),
         (stored(Some("20M"), None), Some(stored(Some("1Gi"), None))),
         (stored(None, Some("fast")), Some(base())),
         (spec(1), Some(base())),

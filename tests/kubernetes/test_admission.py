@@ -22,6 +22,10 @@ REFUSED = [
     ({"nodes": 3, "drainSeconds": -1}, "spec.drainSeconds", "must be 0 to 3600"),
     ({"nodes": 3, "repair": {"after": "soon"}}, "spec.repair", "must have a time such as 30s"),
     ({"nodes": 3, "storage": {"size": "1Ki"}}, "spec.storage", "must have at least 10M for size"),
+    ({"nodes": 3, "storage": {"growth": {"limit": "9Gi"}}}, "spec.storage", "must have a growth.limit of at least size"),
+    ({"nodes": 3, "storage": {"size": "2Gi", "growth": {"limit": "1Gi"}}}, "spec.storage", "must have a growth.limit of at least size"),
+    ({"nodes": 3, "storage": {"growth": {"limit": "20Gi", "at": 20}}}, "spec.storage", "must have 50 to 95 percent for growth.at"),
+    ({"nodes": 3, "storage": {"growth": {"limit": "20Gi", "step": "much"}}}, "spec.storage", "must have 1% to 100% for growth.step"),
     ({"nodes": 3, "partitions": {"maxBytes": 5}}, "spec.partitions", "must have at least 100k"),
 ]
 #: (spec, the spec it becomes, the field, what must be said)

@@ -163,14 +163,20 @@ pub fn permit_of(permit: Permit) -> admin::Permit {
 pub fn tell_groups(reply: &mut GetClusterReply, view: &View, governed: Option<&Governed>) {
     let state = &view.state;
     let mut replicas: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut bytes: BTreeMap<u64, u64> = BTreeMap::new();
+    let size = |group: u64| governed.and_then(|governed| governed.heats.get(&group));
     for group in state.groups.values() {
         for member in group.members.iter().chain(&group.target) {
             *replicas.entry(member.node).or_default() += 1;
         }
+        for member in &group.members {
+            *bytes.entry(member.node).or_default() += size(group.id).map_or(0, |told| told.2);
+        }
     }
-    let held = |node: u64| replicas.get(&node).copied().unwrap_or(0);
+    let of = |counts: &BTreeMap<u64, u64>, node: u64| counts.get(&node).copied().unwrap_or(0);
     for node in &mut reply.nodes {
-        node.replicas = held(node.id);
+        node.replicas = of(&replicas, node.id);
+        node.bytes = of(&bytes, node.id);
         if let Some(governed) = governed {
             node.leaders = governed.leaders.get(&node.id).copied().unwrap_or(0);
             node.is_needed = governed.needed.contains(&node.id);

@@ -159,6 +159,7 @@ impl Tended {
                 return Ok(BACKOFF_MAX);
             }
         };
+        self.platform.note_fills(observed.view());
         let budget = Budget::of(&observed, object);
         self.platform.set_budget(budget.min_available).await?;
         // Who waited for Ready uses the Service next, which goes by probes of its own. Later on those make nothing unready.
@@ -173,10 +174,9 @@ impl Tended {
             replace(&mut status, verdict, &before, object);
         }
         status.endpoints = endpoints(object);
-        if let Some(why) = self.platform.volume_trouble()
-            && !condition::holds(&status.conditions, ConditionType::Degraded)
+        if let Some(trouble) = self.platform.volume_trouble()
+            && let Some(verdict) = with_volumes(&status.conditions, trouble)
         {
-            let verdict = Verdict::yes(ConditionType::Degraded, Reason::StepFailed, why);
             replace(&mut status, verdict, &before, object);
         }
         status.selector = Some(names::pod_selector_text(&object.name_any()));
@@ -307,6 +307,24 @@ fn refused(object: &KvCluster, before: KvClusterStatus, message: &str) -> KvClus
     replace(&mut status, verdict, &before, object);
     status.observed_generation = object.metadata.generation;
     status
+}
+
+/// What is wrong with volumes, where nothing worse is: why a full disk does not become larger belongs to what is said of it.
+fn with_volumes(conditions: &[Condition], trouble: Verdict) -> Option<Verdict> {
+    let there =
+        condition::find(conditions, ConditionType::Degraded).filter(|there| there.status == "True");
+    match there {
+        None => Some(trouble),
+        Some(there) if there.reason == Reason::WritesRefused.to_string() => {
+            let message = format!("{}; {}", there.message, trouble.message);
+            Some(Verdict::yes(
+                ConditionType::Degraded,
+                Reason::WritesRefused,
+                message,
+            ))
+        }
+        Some(_) => None,
+    }
 }
 
 /// Puts a verdict in the place of the one of its type.
@@ -453,6 +471,24 @@ mod tests {
             Verdict::no(type_, reason, "why")
         };
         verdict.into_condition(&[], 1, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn volumes_that_can_not_grow_are_told_beside_full_disks_and_after_all_else() {
+        let trouble = || Verdict::yes(ConditionType::Degraded, Reason::VolumesAtLimit, "limit");
+        let told = |holds, reason| {
+            let conditions = [condition(ConditionType::Degraded, holds, reason)];
+            with_volumes(&conditions, trouble()).map(|verdict| (verdict.reason, verdict.message))
+        };
+        assert_eq!(
+            told(false, Reason::AsExpected),
+            Some((Reason::VolumesAtLimit, "limit".into()))
+        );
+        assert_eq!(
+            told(true, Reason::WritesRefused),
+            Some((Reason::WritesRefused, "why; limit".into()))
+        );
+        assert_eq!(told(true, Reason::NodesDown), None);
     }
 
     #[test]

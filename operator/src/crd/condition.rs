@@ -95,6 +95,8 @@ reasons! {
     UnderReplicated,
     /// Degraded: disks are nearly full and refuse writes.
     WritesRefused,
+    /// Degraded: volumes are nearly full and as large as they may become by themselves.
+    VolumesAtLimit,
     /// Degraded: a step failed and is tried again.
     StepFailed,
     /// DataLost: the identity was kept, but every disk is empty.

@@ -15,9 +15,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 
 pub use spec::{
-    Auth, AuthMode, Bytes, Disruption, KvCluster, KvClusterSpec, NodeGroup, Partitions, Pod,
-    REPLICATION_FACTOR_DEFAULT, Rebalance, Repair, Service, ServiceType, Storage, StoragePolicy,
-    Upgrade, duration,
+    Auth, AuthMode, Bytes, Disruption, Growth, KvCluster, KvClusterSpec, NodeGroup, Partitions,
+    Pod, REPLICATION_FACTOR_DEFAULT, Rebalance, Repair, Service, ServiceType, Storage,
+    StoragePolicy, Upgrade, duration,
 };
 pub use status::{
     Endpoint, KvClusterStatus, NodeState, NodeStatus, PlanStatus, STATUS_NODES_MAX, UpgradeStatus,

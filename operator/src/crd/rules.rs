@@ -4,7 +4,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 
 use super::condition::Reason;
-use super::spec::{AuthMode, Bytes, KvClusterSpec, NodeGroup, duration};
+use super::spec::{AuthMode, Bytes, Growth, KvClusterSpec, NodeGroup, duration};
 
 /// The most nodes of a cluster.
 pub const NODES_MAX: i32 = 1000;
@@ -436,6 +436,58 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         field: "storage",
+        cel: "!has(self.storage) || !has(self.storage.growth) || \
+              string(self.storage.growth.limit).matches('^([1-9][0-9]{7,14}|[1-9][0-9]{1,8}Mi|[1-9][0-9]{1,8}M|[1-9][0-9]{0,6}[GT]i?)$')",
+        message: "must have at least 10M for growth.limit, as a number of bytes or a quantity such as 512Mi or 100Gi",
+        got: None,
+        check: Check::Spec(|spec| growth(spec).is_none_or(|growth| is_volume_size(&growth.limit))),
+    },
+    Rule {
+        field: "storage",
+        cel: "!has(self.storage) || !has(self.storage.growth) || \
+              !string(self.storage.growth.limit).matches('^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$') || (has(self.storage.size) ? \
+              (!string(self.storage.size).matches('^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$') || \
+              quantity(string(self.storage.growth.limit)).compareTo(quantity(string(self.storage.size))) >= 0) : \
+              quantity(string(self.storage.growth.limit)).compareTo(quantity('10Gi')) >= 0)",
+        message: "must have a growth.limit of at least size, which is 10Gi where it is left out",
+        got: None,
+        check: Check::Spec(|spec| {
+            let limit = growth(spec).and_then(|growth| growth.limit.get());
+            let size = match spec
+                .storage
+                .as_ref()
+                .and_then(|storage| storage.size.as_ref())
+            {
+                Some(size) => size.get(),
+                None => Some(10 << 30),
+            };
+            limit.zip(size).is_none_or(|(limit, size)| limit >= size)
+        }),
+    },
+    Rule {
+        field: "storage",
+        cel: "!has(self.storage) || !has(self.storage.growth) || !has(self.storage.growth.at) || \
+              (self.storage.growth.at >= 50 && self.storage.growth.at <= 95)",
+        message: "must have 50 to 95 percent for growth.at",
+        got: None,
+        check: Check::Spec(|spec| {
+            let at = growth(spec).and_then(|growth| growth.at);
+            at.is_none_or(|at| (50..=95).contains(&at))
+        }),
+    },
+    Rule {
+        field: "storage",
+        cel: "!has(self.storage) || !has(self.storage.growth) || !has(self.storage.growth.step) || \
+              self.storage.growth.step.matches('^([1-9][0-9]?%|100%|[1-9][0-9]{7,14}|[1-9][0-9]{1,8}Mi|[1-9][0-9]{1,8}M|[1-9][0-9]{0,6}[GT]i?)$')",
+        message: "must have 1% to 100% for growth.step, or at least 10M, as a number of bytes or a quantity such as 512Mi or 10Gi",
+        got: None,
+        check: Check::Spec(|spec| {
+            let step = growth(spec).and_then(|growth| growth.step.as_ref());
+            step.is_none_or(|step| is_step(step))
+        }),
+    },
+    Rule {
+        field: "storage",
         cel: "!has(self.storage) || !has(self.storage.size) || !has(oldSelf.storage) || !has(oldSelf.storage.size) || \
               !string(self.storage.size).matches('^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$') || \
               !string(oldSelf.storage.size).matches('^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$') || \
@@ -558,6 +610,23 @@ fn class_name(spec: &KvClusterSpec) -> &str {
     storage
         .and_then(|storage| storage.class_name.as_deref())
         .unwrap_or_default()
+}
+
+fn growth(spec: &KvClusterSpec) -> Option<&Growth> {
+    spec.storage.as_ref()?.growth.as_ref()
+}
+
+/// A part in percent, or a size.
+fn is_step(step: &str) -> bool {
+    match step.strip_suffix('%') {
+        Some(percent) => {
+            (1..=3).contains(&percent.len())
+                && percent.bytes().all(|byte| byte.is_ascii_digit())
+                && !percent.starts_with('0')
+                && percent.parse().is_ok_and(|percent: u32| percent <= 100)
+        }
+        None => is_volume_size(&Bytes::Text(step.to_owned())),
+    }
 }
 
 /// What the CEL of the size says, digit by digit.

@@ -293,9 +293,13 @@ pub struct Storage {
     /// `Retain`: the disk of a node that left is kept. `Delete`: it is deleted once the node is removed. Default: Retain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<StoragePolicy>,
-    /// How large each node's volume is, as a quantity such as `10Gi`; it may grow but not shrink. On Kubernetes only. Default: 10Gi.
+    /// How large each node's volume is, as a quantity such as `10Gi`; it may grow but not shrink. A node refuses writes while less than
+    /// 256Mi of it, or 2 %, is free, and keeps as much for its log: below 1Gi next to nothing is left for data. On Kubernetes only. Default: 10Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Bytes>,
+    /// When and how far a node's volume grows by itself; the StorageClass must allow expansion. On Kubernetes only. Default: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth: Option<Growth>,
     /// Name of the StorageClass of volumes that are made from now on, which can't be changed; at most 253 characters. On Kubernetes
     /// only. Default: the default class there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -306,6 +310,21 @@ pub struct Storage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub adopt: Option<String>,
+}
+
+/// When and how far a node's volume grows by itself. One that has grown stays as it is, whatever becomes of `size`.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Growth {
+    /// How large a volume may become by itself, as a quantity such as `100Gi`; at least `size`. Has no default.
+    pub limit: Bytes,
+    /// How full a disk must be for its volume to grow, in percent, 50 to 95; one that refuses writes grows in any case. Default: 80.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<i32>,
+    /// By how much it grows each time: a part of what it is as `25%`, 1 to 100, or a quantity as `10Gi`. Default: 25%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub step: Option<String>,
 }
 
 /// What becomes of the disk of a node that left.

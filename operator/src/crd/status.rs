@@ -117,6 +117,9 @@ pub struct NodeStatus {
     pub leaders: u64,
     /// Number of partitions that it has a replica of.
     pub partitions: u64,
+    /// How full the file system of its data is, in percent, in steps of five; left out until it has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_used_percent: Option<u32>,
     /// Process id, on the local platform while the process runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,

@@ -8,6 +8,7 @@
 //! Every arrow is taken by what is seen at its left side alone. Who comes bears data before who goes is drained, so that
 //! there are never fewer safe copies than before.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kv_proto::admin::{GetClusterReply, Node, Settings};
@@ -16,11 +17,14 @@ use kv_ring::{NodeId, Ring};
 use super::roster::{Have, Place, Roster, roster};
 use super::seats::{self, Seat};
 use super::tokens::{self, Wishes};
-use super::{Activity, Plan, Step, World, restart};
+use super::{Activity, Plan, Step, World, restart, space};
 use crate::platform::{Disk, NodeObject, Presence};
 
 /// The most nodes whose weight changes at a time: each takes a plan of its own.
 const REWEIGHTS_MAX: usize = 8;
+
+/// How many nodes a reason names.
+const NAMES_MAX: usize = 5;
 
 /// A node as the metadata and the platform have it.
 #[derive(Clone, Copy, Debug)]
@@ -367,6 +371,8 @@ impl<'a> Scene<'a> {
 
     /// Drains who goes or is to be empty, once the others can hold all; takes back what is not wanted any more; removes who is empty.
     fn go(&self, ring: &Ring, plan: &mut Plan) {
+        // The same for all that go, and not cheap.
+        let lack = OnceCell::new();
         for (&id, entry) in &self.nodes {
             let is_leaving = !self.roster.keep.contains_key(&id);
             let should_drain = is_leaving || self.is_held(id);
@@ -378,7 +384,7 @@ impl<'a> Scene<'a> {
                         lost: false,
                     });
                 }
-                (true, false) => match self.keeps_from_draining(id, entry, ring) {
+                (true, false) => match self.keeps_from_draining(id, entry, ring, &lack) {
                     None => {
                         let lost = self.lost.contains(&id);
                         plan.steps.push(Step::Drain {
@@ -387,6 +393,8 @@ impl<'a> Scene<'a> {
                             lost,
                         });
                     }
+                    // What holds for all is said once.
+                    Some(why) if plan.waiting.contains(&why) => {}
                     Some(why) => plan.waiting.push(why),
                 },
                 (true, true) if self.lost.contains(&id) && !entry.member.lost => {
@@ -407,14 +415,19 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn keeps_from_draining(&self, id: NodeId, entry: &Entry<'_>, ring: &Ring) -> Option<String> {
+    fn keeps_from_draining(
+        &self,
+        id: NodeId,
+        entry: &Entry<'_>,
+        ring: &Ring,
+        lack: &OnceCell<Option<String>>,
+    ) -> Option<String> {
         if !entry.bears() {
             return None;
         }
         let name = &entry.member.name;
-        let others = self.roster.leave.iter().copied().chain([id]);
-        let held = self.nodes.keys().copied().filter(|id| self.is_held(*id));
-        let without: BTreeSet<NodeId> = others.chain(held).collect();
+        let mut without = self.leaving();
+        without.insert(id);
         let left = tokens::bearers(ring, &without);
         let copies = self.known.replication_factor.max(1);
         if left < usize::try_from(copies).unwrap_or(usize::MAX) {
@@ -429,7 +442,87 @@ impl<'a> Scene<'a> {
             });
         }
         let waits = (self.is_coming() || !self.ready_to_bear().is_empty()) && !self.is_held(id);
-        waits.then(|| format!("{name} is drained once new nodes bear data"))
+        if waits {
+            return Some(format!("{name} is drained once new nodes bear data"));
+        }
+        // What was on one that is lost is made anew as soon as may be.
+        if self.lost.contains(&id) {
+            return None;
+        }
+        self.down_and_needed(id)
+            .or_else(|| lack.get_or_init(|| self.lack_of_space(ring)).clone())
+    }
+
+    /// Who bears nothing any more when all is done.
+    fn leaving(&self) -> BTreeSet<NodeId> {
+        let held = self.nodes.keys().copied().filter(|id| self.is_held(*id));
+        self.roster.leave.iter().copied().chain(held).collect()
+    }
+
+    /// While one that stays is down nobody is drained: what both hold has a copy too few already, and nobody can move it there.
+    fn down_and_needed(&self, going: NodeId) -> Option<String> {
+        let is_down = |id: &NodeId| {
+            let entry = &self.nodes[id];
+            *id != going && entry.member.state == "Down" && entry.bears()
+        };
+        let staying = self.roster.keep.keys().copied();
+        let down: BTreeSet<NodeId> = staying.filter(is_down).collect();
+        let name = self.name(going);
+        if down.is_empty() {
+            // Nor while nobody knows what lies where.
+            let why = format!("{name} is drained once all partitions have told how they are");
+            return (!self.known.is_informed).then_some(why);
+        }
+        Some(format!(
+            "{name} is drained once {} is up again, which is given up after {} s (spec.repair.after)",
+            self.names(&down),
+            self.world.cluster.repair_after.as_secs()
+        ))
+    }
+
+    /// Who of those that stay has no room for what comes.
+    pub fn lack_of_space(&self, ring: &Ring) -> Option<String> {
+        let leave = self.leaving();
+        let held = self
+            .nodes
+            .iter()
+            .map(|(&id, entry)| (id, entry.member.bytes));
+        let copies = self.known.replication_factor;
+        let arrivals = space::arrivals(ring, &leave, copies, &held.collect()).ok()?;
+        // An answer that is late says enough to wait by, and none at all says nothing to go by.
+        let said = |id: &NodeId| self.world.view.nodes.get(id)?.status.as_ref();
+        let silent: BTreeSet<NodeId> = arrivals
+            .keys()
+            .copied()
+            .filter(|id| said(id).is_none())
+            .collect();
+        if !silent.is_empty() {
+            return Some(format!(
+                "{} must say first how much room there is for what {} gives away",
+                self.names(&silent),
+                self.names(&leave)
+            ));
+        }
+        let limit = self.world.cluster.disk_limit_bytes;
+        let rooms = arrivals
+            .keys()
+            .filter_map(|id| Some((*id, space::room(said(id)?, limit)?)));
+        let lacking = space::short(&arrivals, &rooms.collect());
+        let told = space::told(&lacking, |id| self.name(id));
+        (!lacking.is_empty()).then(|| {
+            format!(
+                "too little space without {}: {told}; enlarge the disks (spec.storage), keep more nodes, or delete data",
+                self.names(&leave)
+            )
+        })
+    }
+
+    fn names(&self, ids: &BTreeSet<NodeId>) -> String {
+        let names: Vec<String> = ids.iter().map(|&id| self.name(id)).collect();
+        match names.len().checked_sub(NAMES_MAX) {
+            None | Some(0) => names.join(", "),
+            Some(more) => format!("{} and {more} more", names[..NAMES_MAX].join(", ")),
+        }
     }
 
     /// What is being done, in words.

@@ -23,6 +23,7 @@ pub mod preview;
 mod restart;
 pub mod roster;
 pub mod seats;
+pub mod space;
 pub mod tokens;
 
 use std::collections::BTreeSet;

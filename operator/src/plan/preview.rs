@@ -89,7 +89,13 @@ pub fn preview(
         .map(|id| scene.name(id))
         .collect();
     match rings(&scene, &seats) {
-        Ok((before, after)) => weigh(&mut preview, &before, &after, known, progress),
+        Ok((before, after)) => {
+            weigh(&mut preview, &before, &after, known, progress);
+            // Who comes has a disk that nobody has measured.
+            if seats.is_empty() && !scene.roster.leave.is_empty() {
+                preview.forbidden.extend(scene.lack_of_space(&before));
+            }
+        }
         Err(error) => preview
             .forbidden
             .push(format!("tokens can't be planned: {error}")),

@@ -14,7 +14,7 @@ use super::progress;
 use crate::crd::condition::{self, ConditionType, Reason, Verdict};
 use crate::crd::{Endpoint, KvCluster, KvClusterStatus, NodeState, NodeStatus, STATUS_NODES_MAX};
 use crate::dataplane::NodeView;
-use crate::plan::{Activity, Blocked};
+use crate::plan::{Activity, Blocked, Step, space};
 use crate::platform::{NodeObject, Presence};
 
 /// A newer spec that was not taken.
@@ -142,6 +142,10 @@ fn node_status(node: &NodeObject, observed: &Observed, before: &KvClusterStatus)
             .map(|load| load.partitions)
             .or(before.map(|before| before.partitions))
             .unwrap_or(0),
+        disk_used_percent: {
+            let told = before.and_then(|before| before.disk_used_percent);
+            load.map_or(told, |load| space::used_percent(load, told))
+        },
         pid: node.pid,
     }
 }
@@ -376,7 +380,12 @@ fn active(inputs: &Inputs<'_>, activity: Activity) -> Verdict {
     let plan = inputs.plan.get();
     let waiting = plan.waiting.iter().chain(inputs.applied.waiting());
     let waiting: Vec<&str> = waiting.map(String::as_str).collect();
-    if plan.steps.is_empty() || !inputs.applied.waiting().is_empty() {
+    // That what is down is started again and again gets nothing done.
+    let only_starts = plan
+        .steps
+        .iter()
+        .all(|step| matches!(step, Step::Start { .. }));
+    if only_starts || !inputs.applied.waiting().is_empty() {
         let is_moving = inputs
             .observed
             .view()
@@ -453,8 +462,11 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Ver
     if let Some(verdict) = down_at_a_look(inputs, facts, before) {
         return verdict;
     }
-    if let Some(verdict) = progress::weakness(plan.get(), observed.view(), |id| name_of(nodes, id))
-    {
+    let weakness = progress::weakness(plan.get(), observed.view(), |id| name_of(nodes, id));
+    let full = full(inputs);
+    // A disk that is full takes no copies: then that is why some lag behind.
+    let is_told = |verdict: &Verdict| full.is_none() || verdict.reason != Reason::UnderReplicated;
+    if let Some(verdict) = weakness.filter(is_told) {
         return verdict;
     }
     let silent = facts.names(NodeState::Unresponsive);
@@ -465,18 +477,8 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Ver
         );
         return Verdict::yes(Degraded, Reason::NodesUnresponsive, message);
     }
-    let full = observed
-        .view()
-        .nodes
-        .iter()
-        .filter(|(_, node)| node.status.as_ref().is_some_and(|s| s.writes_refused));
-    let full: Vec<String> = full.map(|(&id, _)| name_of(nodes, id)).collect();
-    if !full.is_empty() {
-        let message = format!(
-            "the disk of {} is nearly full and refuses writes; make room",
-            full.join(", ")
-        );
-        return Verdict::yes(Degraded, Reason::WritesRefused, message);
+    if let Some(verdict) = full {
+        return verdict;
     }
     if let Some(failure) = applied.failures().first() {
         return Verdict::yes(
@@ -486,6 +488,20 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Ver
         );
     }
     Verdict::no(Degraded, Reason::AsExpected, "")
+}
+
+/// Whose disks refuse writes.
+fn full(inputs: &Inputs<'_>) -> Option<Verdict> {
+    let (inventory, view) = (inputs.observed.inventory(), inputs.observed.view());
+    let refuses = |node: &NodeView| node.status.as_ref().is_some_and(|s| s.writes_refused);
+    let full = view.nodes.iter().filter(|(_, node)| refuses(node));
+    let full: Vec<String> = full.map(|(&id, _)| name_of(&inventory.nodes, id)).collect();
+    let message = format!(
+        "the disk of {} is nearly full and refuses writes; enlarge it (spec.storage.size), or make room",
+        full.join(", ")
+    );
+    (!full.is_empty())
+        .then(|| Verdict::yes(ConditionType::Degraded, Reason::WritesRefused, message))
 }
 
 /// What who only looks can say of nodes that are down: why, the operator knows and has written. That holds too while such a

@@ -37,6 +37,8 @@ pub struct Cluster {
     pub allow_unavailable: bool,
     /// Whether disks of nodes that left are deleted.
     pub deletes_disks: bool,
+    /// How large disks may become by themselves.
+    pub disk_limit_bytes: Option<u64>,
     /// How long a newer version must run everywhere before it is used.
     pub soak: Duration,
 }
@@ -104,7 +106,9 @@ pub fn validate(object: &KvCluster, defaults: Defaults) -> Result<Cluster, Error
     );
     let zones = spec.zones.clone();
     let disruption = spec.disruption.as_ref();
-    let policy = spec.storage.as_ref().and_then(|storage| storage.policy);
+    let storage = spec.storage.as_ref();
+    let policy = storage.and_then(|storage| storage.policy);
+    let growth = storage.and_then(|storage| storage.growth.as_ref());
     Ok(Cluster {
         name,
         nodes: count(spec.nodes),
@@ -118,6 +122,7 @@ pub fn validate(object: &KvCluster, defaults: Defaults) -> Result<Cluster, Error
             .and_then(|disruption| disruption.allow_unavailable)
             .unwrap_or(false),
         deletes_disks: policy == Some(StoragePolicy::Delete),
+        disk_limit_bytes: growth.and_then(|growth| growth.limit.get()),
         soak: time(
             spec.upgrade
                 .as_ref()

@@ -131,6 +131,24 @@ impl Writer {
     /// # Errors
     /// What the API server says.
     pub async fn apply<K: Kind>(&mut self, wanted: &K, there: Option<&K>) -> Result<bool, Error> {
+        self.apply_at(wanted, there, None).await
+    }
+
+    /// The same, only while the object is as it was seen.
+    ///
+    /// # Errors
+    /// What the API server says; [`Class::Conflict`] if it has changed since.
+    pub async fn apply_unchanged<K: Kind>(&mut self, wanted: &K, seen: &K) -> Result<bool, Error> {
+        self.apply_at(wanted, Some(seen), seen.resource_version())
+            .await
+    }
+
+    async fn apply_at<K: Kind>(
+        &mut self,
+        wanted: &K,
+        there: Option<&K>,
+        resource_version: Option<String>,
+    ) -> Result<bool, Error> {
         let kind = <K as k8s_openapi::Resource>::KIND;
         let name = wanted.name_any();
         let mut value =
@@ -150,6 +168,9 @@ impl Writer {
             return Ok(false);
         }
         value["metadata"]["annotations"][names::APPLIED] = Value::from(digest.clone());
+        if let Some(version) = resource_version {
+            value["metadata"]["resourceVersion"] = Value::from(version);
+        }
         let params = PatchParams::apply(names::OPERATOR).force();
         let patch = Patch::Apply(&value);
         let api = self.api::<K>();

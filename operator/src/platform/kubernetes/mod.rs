@@ -14,6 +14,7 @@
 
 pub mod api;
 pub mod error;
+pub mod growth;
 pub mod identity;
 pub mod names;
 pub mod objects;
@@ -37,9 +38,12 @@ use super::node_config::{AccessKey, Advertise, AuthConfig, Listen, NodeConfig, S
 use super::{
     Action, ClusterIdentity, Defaults, Disk, Inventory, NodeObject, Platform, Presence, pki,
 };
+use crate::crd::condition::{ConditionType, Reason, Verdict};
+use crate::dataplane::ClusterView;
 use crate::plan::seats::Seat;
 use api::Writer;
 pub use error::Error;
+use growth::{Claim, Fill};
 use identity::Kept;
 use names::port;
 use objects::NodeSeat;
@@ -76,7 +80,12 @@ pub struct KubernetesPlatform {
     hosts: BTreeMap<NodeId, String>,
     /// Peer addresses of all nodes that were seen or prepared, for new ones to find the others.
     seeds: BTreeMap<u64, String>,
+    /// Volumes as they were seen before the nodes were asked last, and what those said of their disks then.
+    claims: BTreeMap<NodeId, Claim>,
+    fills: BTreeMap<NodeId, (Claim, Fill)>,
     volume_trouble: Option<String>,
+    /// Nodes whose volumes should grow by themselves and may not.
+    at_limit: Vec<String>,
 }
 
 impl KubernetesPlatform {
@@ -90,7 +99,10 @@ impl KubernetesPlatform {
             identity: None,
             hosts: BTreeMap::new(),
             seeds: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            fills: BTreeMap::new(),
             volume_trouble: None,
+            at_limit: Vec::new(),
         }
     }
 
@@ -128,14 +140,21 @@ impl KubernetesPlatform {
     /// Volumes that are there as they should be by now: as large, and gone with the `KvCluster` or not.
     async fn refresh_volumes(&mut self) -> Result<(), Error> {
         self.volume_trouble = None;
+        self.at_limit.clear();
+        self.claims.clear();
         let Ok(cluster_id) = self.own().map(|kept| kept.file.cluster_id.clone()) else {
             return Ok(());
         };
         for seat in self.seats().into_values() {
             let name = names::volume(&seat.name);
-            if self.cached(&self.caches.volumes, &name).is_none() {
+            let Some(there) = self.cached(&self.caches.volumes, &name) else {
                 continue;
+            };
+            self.claims.insert(NodeId(seat.id), Claim::of(&there));
+            if self.aim(seat.id, &there).is_at_limit {
+                self.at_limit.push(seat.name.clone());
             }
+            self.tell_kubelet(&there, &seat).await;
             match self.apply_volume(&cluster_id, &seat).await {
                 // A class that does not let volumes grow keeps nothing else from being done.
                 Err(error) if error.class() == error::Class::Refused => {
@@ -149,8 +168,65 @@ impl KubernetesPlatform {
 
     /// Why volumes are not as they should be.
     #[must_use]
-    pub fn volume_trouble(&self) -> Option<&str> {
-        self.volume_trouble.as_deref()
+    pub fn volume_trouble(&self) -> Option<Verdict> {
+        use ConditionType::Degraded;
+        if let Some(why) = &self.volume_trouble {
+            return Some(Verdict::yes(Degraded, Reason::StepFailed, why));
+        }
+        if self.at_limit.is_empty() {
+            return None;
+        }
+        let limit = self.wanted.growth.map_or(0, |growth| growth.limit);
+        let message = format!(
+            "the volume of {} is nearly full and as large as it may become by itself; raise spec.storage.growth.limit ({}) or \
+             spec.storage.size, add nodes, or delete data",
+            self.at_limit.join(", "),
+            growth::quantity(limit)
+        );
+        Some(Verdict::yes(Degraded, Reason::VolumesAtLimit, message))
+    }
+
+    /// Takes what the nodes have just said of their disks. It counts for as long as their volumes are as they were before the question.
+    pub fn note_fills(&mut self, view: &ClusterView) {
+        let claims = &self.claims;
+        self.fills.retain(|id, (of, _)| claims.get(id) == Some(of));
+        let on_time = view.nodes.iter().filter(|(_, node)| !node.is_late);
+        self.fills.extend(on_time.filter_map(|(&id, node)| {
+            let fill = Fill::of(node.status.as_ref()?)?;
+            Some((id, (*claims.get(&id)?, fill)))
+        }));
+    }
+
+    /// What a volume that is there should be.
+    fn aim(&self, id: u64, there: &PersistentVolumeClaim) -> growth::Aim {
+        let claim = Claim::of(there);
+        let said = self.fills.get(&NodeId(id)).filter(|(of, _)| *of == claim);
+        let size = growth::bytes(&self.wanted.size);
+        growth::aim(
+            size,
+            self.wanted.growth.as_ref(),
+            claim,
+            said.map(|(_, fill)| *fill),
+        )
+    }
+
+    /// Has the kubelet look at a file system that is to grow. Without it that is done too, later.
+    async fn tell_kubelet(&self, volume: &PersistentVolumeClaim, seat: &NodeSeat) {
+        let name = seat.name_of_pod();
+        let Some(pod) = self.cached(&self.caches.pods, &name) else {
+            return;
+        };
+        let Some(size) = growth::news(volume, &pod) else {
+            return;
+        };
+        let annotations = [(names::VOLUME_BYTES, size.as_str())];
+        if let Err(error) = self.writer.annotate::<Pod>(&name, &annotations).await {
+            tracing::debug!(
+                node = seat.name,
+                error = &error as &dyn std::error::Error,
+                "the kubelet is not told of a volume's new size"
+            );
+        }
     }
 
     async fn read_identity(&mut self) -> Result<(), Error> {
@@ -355,7 +431,8 @@ impl KubernetesPlatform {
         Ok(())
     }
 
-    /// A volume that is there keeps its class and is never asked to shrink.
+    /// A volume that is there keeps its class and is never asked to shrink. It is changed only as it was seen: by an old claim it would be
+    /// asked for a size that it has outgrown.
     async fn apply_volume(&mut self, cluster_id: &str, seat: &NodeSeat) -> Result<(), Error> {
         let there = self.cached(&self.caches.volumes, &names::volume(&seat.name));
         let spec = there.as_ref().and_then(|volume| volume.spec.as_ref());
@@ -367,19 +444,30 @@ impl KubernetesPlatform {
                 .flatten(),
             None => self.wanted.class_name.clone(),
         };
-        let size = spec
+        let aimed = there.as_ref().map(|there| self.aim(seat.id, there).bytes);
+        let asked = spec
             .and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"))
-            .map(|size| size.0.clone())
-            .filter(|size| bytes(size) >= bytes(&self.wanted.size))
-            .unwrap_or_else(|| self.wanted.size.clone());
+            .map(|size| size.0.clone());
+        let same = |size: &String| aimed.is_none_or(|aimed| growth::bytes(size) == aimed);
+        let size = asked
+            .filter(same)
+            .or_else(|| Some(self.wanted.size.clone()).filter(same))
+            .unwrap_or_else(|| growth::quantity(aimed.unwrap_or_default()));
         let mut volume = objects::volume(&self.wanted, seat, cluster_id, class_name.clone(), size);
         if class_name.is_some() {
             volume
                 .annotations_mut()
                 .insert(CLASS_OURS.to_owned(), "true".to_owned());
         }
-        self.writer.apply(&volume, there.as_deref()).await?;
-        Ok(())
+        let applied = match there.as_deref() {
+            Some(there) => self.writer.apply_unchanged(&volume, there).await,
+            None => self.writer.apply(&volume, None).await,
+        };
+        match applied {
+            // What was seen is old: the next round sees better.
+            Err(error) if error.class() == error::Class::Conflict => Ok(()),
+            applied => applied.map(|_| ()),
+        }
     }
 
     /// Apart from what is applied: an apply that goes by an old cache must not take the mark away.
@@ -701,13 +789,6 @@ fn running_as(set: Option<&StatefulSet>) -> (i32, String, Option<u32>) {
         revision.unwrap_or_default().to_owned(),
         drain,
     )
-}
-
-/// Bytes of a quantity, as far as volumes have them.
-fn bytes(quantity: &str) -> u64 {
-    crate::crd::Bytes::Text(quantity.to_owned())
-        .get()
-        .unwrap_or(0)
 }
 
 impl Platform for KubernetesPlatform {

@@ -33,6 +33,8 @@ pub const CLUSTER_UID: &str = "ringkv.dev/cluster-uid";
 pub const REVISION: &str = "ringkv.dev/revision";
 /// Annotation of a volume: a node was started on it.
 pub const USED: &str = "ringkv.dev/used";
+/// Annotation of a pod: the size that its volume is to be grown to, so that the kubelet looks at once.
+pub const VOLUME_BYTES: &str = "ringkv.dev/volume-bytes";
 /// Annotation of all that is applied: digest of what was asked for, so that what is asked for no more is noticed too.
 pub const APPLIED: &str = "ringkv.dev/applied";
 /// Annotation of a `KvCluster`: what a person ordered beside the spec.

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
+use super::growth::Growth;
 use crate::crd::{AuthMode, Bytes, KvCluster, Pod, Service, StoragePolicy};
 
 /// How large a volume is where the spec says nothing.
@@ -46,6 +47,8 @@ pub struct Wanted {
     pub service: Service,
     /// How large volumes are, a quantity.
     pub size: String,
+    /// When and how far they grow by themselves.
+    pub growth: Option<Growth>,
     /// Their class.
     pub class_name: Option<String>,
     /// Whether volumes go with the `KvCluster`.
@@ -90,6 +93,7 @@ impl Wanted {
             size: storage
                 .size
                 .map_or_else(|| SIZE_DEFAULT.to_owned(), |size| quantity(&size)),
+            growth: storage.growth.as_ref().map(Growth::of),
             class_name: storage.class_name,
             deletes_volumes: storage.policy == Some(StoragePolicy::Delete),
             adopt: storage.adopt,
