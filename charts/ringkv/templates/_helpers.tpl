@@ -18,7 +18,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* Least privilege: Secrets by name only, never listed or watched; pods are never made, only taken away. */}}
+{{/* Least privilege: Secrets by name only, never listed or watched; pods are never made, only annotated and taken away. */}}
 {{- define "ringkv.rules" -}}
 - apiGroups: [ringkv.dev]
   resources: [kvclusters]
@@ -34,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [""]
   resources: [pods/eviction]
   verbs: [create]

@@ -63,6 +63,8 @@ reasons! {
     Upgrading,
     /// Progressing: settings or weights are brought to the nodes.
     Configuring,
+    /// Progressing: certificates are renewed, or the CA is turned.
+    RotatingCertificates,
     /// Progressing: a step can't be taken yet; the message says what it waits for.
     Waiting,
     /// Progressing: what the spec asks for is there.
@@ -95,6 +97,8 @@ reasons! {
     UnderReplicated,
     /// Degraded: disks are nearly full and refuse writes.
     WritesRefused,
+    /// Degraded: the CA that a Secret offers can't be used; the one before stays.
+    CertificateRefused,
     /// Degraded: a step failed and is tried again.
     StepFailed,
     /// DataLost: the identity was kept, but every disk is empty.

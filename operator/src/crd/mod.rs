@@ -17,7 +17,7 @@ use kube::CustomResourceExt;
 pub use spec::{
     Auth, AuthMode, Bytes, Disruption, KvCluster, KvClusterSpec, NodeGroup, Partitions, Pod,
     REPLICATION_FACTOR_DEFAULT, Rebalance, Repair, Service, ServiceType, Storage, StoragePolicy,
-    Upgrade, duration,
+    Tls, Upgrade, duration,
 };
 pub use status::{
     Endpoint, KvClusterStatus, NodeState, NodeStatus, PlanStatus, STATUS_NODES_MAX, UpgradeStatus,
