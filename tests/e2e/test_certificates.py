@@ -127,7 +127,10 @@ def test_a_node_that_is_down_holds_a_rotation_up_until_it_is_back(cluster):
     data.rename(aside)
     rides.write('spec:\n  nodes: 3\n  tls:\n    rotatedAt: "first"\n')
     rides.start(wait=False)
-    waits = lambda: "rides-2" in ((rides.status().get("plan") or {}).get("waitingFor") or "")  # noqa: E731
+
+    def waits():
+        return "rides-2" in ((rides.status().get("plan") or {}).get("waitingFor") or "")
+
     eventually("the rotation waits for rides-2", waits, 60, every=0.3)
     assert len(trusted(rides)) == 2, "the next CA is trusted besides, and no more"
     assert trusted(rides)[0] == first[0]

@@ -79,7 +79,11 @@ def test_a_wrong_secret_is_refused_and_a_right_one_is_taken(operator, cluster, t
     no_ca = make_ca(tmp_path, "leaf", is_ca=False)
 
     def refused(why):
-        eventually(f"{why!r}, {rides.told()}", lambda: rides.condition("Degraded")[1] == "CertificateRefused" and why in rides.condition("Degraded")[2], 90, every=0.5)
+        def told():
+            _, reason, message = rides.condition("Degraded")
+            return reason == "CertificateRefused" and why in message
+
+        eventually(f"{why!r}, {rides.told()}", told, 90, every=0.5)
 
     rides.apply(tls={"secretName": "own-ca"})
     refused("does not exist")
