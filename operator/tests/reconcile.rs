@@ -179,6 +179,7 @@ impl World {
                 assert!(!identity.is_formed, "founders are named once");
                 (identity.is_formed, identity.founders) = (true, founders.clone());
             }
+            Action::Certify(_) => panic!("no CA is known of"),
         }
     }
 

@@ -4,7 +4,7 @@ use kube::core::cel::Validator;
 use kv_operator::crd::rules::{self, Violation};
 use kv_operator::crd::{
     Auth, AuthMode, Bytes, Growth, KvCluster, KvClusterSpec, NodeGroup, Partitions, Rebalance,
-    Repair, Storage, Upgrade, definition,
+    Repair, Storage, Tls, Upgrade, definition,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -362,6 +362,20 @@ fn broken() -> Vec<(KvClusterSpec, Option<KvClusterSpec>)> {
         alone(KvClusterSpec {
             upgrade: Some(Upgrade {
                 soak: Some("10".into()),
+            }),
+            ..base()
+        }),
+        alone(KvClusterSpec {
+            tls: Some(Tls {
+                certificate_life: Some("59s".into()),
+                ..Tls::default()
+            }),
+            ..base()
+        }),
+        alone(KvClusterSpec {
+            tls: Some(Tls {
+                ca_life: Some("01h".into()),
+                ..Tls::default()
             }),
             ..base()
         }),

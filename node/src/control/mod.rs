@@ -296,7 +296,18 @@ impl Control for NodeControl {
                 .as_ref()
                 .map(|f| f.certificate.clone())
                 .unwrap_or_default(),
-            ca_fingerprint: fingerprint.map(|f| f.ca).unwrap_or_default(),
+            ca_fingerprint: fingerprint
+                .as_ref()
+                .map(|f| f.ca.clone())
+                .unwrap_or_default(),
+            certificate_expires_unix_seconds: fingerprint
+                .as_ref()
+                .map_or(0, |f| f.expires_unix_seconds),
+            certificate_issuer: fingerprint
+                .as_ref()
+                .map(|f| f.issuer.clone())
+                .unwrap_or_default(),
+            ca_fingerprints: fingerprint.map(|f| f.cas).unwrap_or_default(),
         })
     }
 

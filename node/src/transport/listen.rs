@@ -18,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use super::Shared;
+use super::guests::Pass;
 use super::tls::{IdentityError, identity_of};
 
 /// A client that hasn't finished its handshake by then is dropped.
@@ -38,6 +39,7 @@ pub struct Caller {
 pub(super) struct Accepted {
     stream: TlsStream<TcpStream>,
     caller: Caller,
+    pass: Pass,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -87,20 +89,23 @@ async fn handshake(
     };
     match timeout(HANDSHAKE_TIMEOUT, greet).await {
         Ok(Ok(stream)) => {
-            let certificate = stream
-                .get_ref()
-                .1
-                .peer_certificates()
-                .and_then(<[_]>::first);
+            let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let caller = Caller {
-                identity: identity_of(certificate).map(Arc::new),
+                identity: identity_of(chain.first()).map(Arc::new),
                 address,
             };
+            let chain = chain.iter().map(|one| one.clone().into_owned());
+            let pass = shared.guests.admit(chain.collect());
+            // A CA that was dropped during the handshake: from here on `recheck` would see it.
+            if !shared.tls.current().accepts(pass.chain()) {
+                return;
+            }
             // Fails only once the server is gone.
             let _ = ready
                 .send(Ok(Accepted {
                     stream,
                     caller,
+                    pass,
                     _slot: slot,
                 }))
                 .await;
@@ -124,6 +129,9 @@ impl AsyncRead for Accepted {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.pass.is_over(context) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -14,6 +14,7 @@
 
 mod connect;
 mod gossip;
+mod guests;
 mod link;
 mod listen;
 mod metrics;
@@ -57,6 +58,7 @@ pub use metrics::{DropReason, Metrics};
 pub use refusal::{Reason, Refusal};
 pub use tls::{Fingerprint, IdentityError, TlsError, TlsFiles, identity_of};
 
+use guests::Guests;
 use link::Link;
 use metrics::LaneMetrics;
 use serve::PeerService;
@@ -257,6 +259,7 @@ pub(crate) struct Shared {
     metrics: Metrics,
     lanes: [LaneMetrics; 3],
     sessions: Sessions,
+    guests: Arc<Guests>,
     gossip: ArcSwapOption<mpsc::Sender<(NodeId, Bytes)>>,
     stop: CancellationToken,
     runtime: Handle,
@@ -344,6 +347,7 @@ impl Transport {
             lanes: [Lane::Small, Lane::Bulk, Lane::Gossip].map(|lane| config.metrics.lane(lane)),
             metrics: config.metrics,
             sessions: Sessions::default(),
+            guests: Arc::default(),
             gossip: ArcSwapOption::empty(),
             stop: CancellationToken::new(),
             runtime: Handle::current(),
@@ -516,8 +520,8 @@ async fn serve(shared: Arc<Shared>, listener: TcpListener, services: Routes) {
     }
 }
 
-/// Follows the certificates' files. Links connect anew by themselves; when the CAs change, peers must show again that
-/// they have a certificate of those that are trusted now.
+/// Follows the certificates' files. Links connect anew by themselves; when a CA is dropped, connections end that were let in
+/// by a certificate of it.
 async fn watch_certificates(shared: Arc<Shared>) {
     let mut poll = tokio::time::interval(CERTIFICATE_POLL);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -549,8 +553,14 @@ async fn reload(shared: Arc<Shared>) -> Result<bool, TlsError> {
                 "loaded changed certificates"
             );
             shared.metrics.set_certificate(&now);
-            if now.ca != before.ca {
-                shared.sessions.end_all();
+            // A CA that is trusted besides changes nothing for who is connected.
+            if before.cas.iter().any(|ca| !now.cas.contains(ca)) {
+                let current = shared.tls.current();
+                let ended = shared.guests.recheck(|chain| current.accepts(chain));
+                tracing::info!(
+                    ended,
+                    "a CA was dropped, and with it the connections that it alone vouched for"
+                );
             }
         }
         Ok(false) => {}

@@ -15,7 +15,8 @@ use kv_proto::identity::{Identity, InvalidIdentity};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
@@ -43,6 +44,10 @@ pub struct Fingerprint {
     pub certificate: String,
     /// SHA-256 of all CA certificates (DER) in the file's order, in hex.
     pub ca: String,
+    /// SHA-256 of each CA certificate (DER), in hex.
+    pub cas: Vec<String>,
+    /// The one among `cas` that vouches for the leaf certificate; empty if none does, as for one that has expired.
+    pub issuer: String,
     /// When the leaf certificate expires, in seconds since 1970.
     pub expires_unix_seconds: i64,
 }
@@ -78,6 +83,8 @@ pub enum TlsError {
         path: PathBuf,
         source: IdentityError,
     },
+    #[error("{} is not vouched for by the CAs in {}, or has expired", cert.display(), ca.display())]
+    NotTrusted { cert: PathBuf, ca: PathBuf },
     #[error("{} speaks for {found}, but this is {expected}", path.display())]
     OtherIdentity {
         path: PathBuf,
@@ -132,8 +139,16 @@ pub(super) struct Loaded {
     pub(super) server: Arc<ServerConfig>,
     pub(super) client: Arc<ClientConfig>,
     pub(super) fingerprint: Fingerprint,
+    verifier: Arc<dyn ClientCertVerifier>,
     /// Of the files' bytes: tells whether they changed.
     digest: [u8; 32],
+}
+
+impl Loaded {
+    /// Whether who shows these certificates, the leaf first, is trusted now.
+    pub(super) fn accepts(&self, chain: &[CertificateDer<'_>]) -> bool {
+        vouches(&self.verifier, chain)
+    }
 }
 
 /// The set in force, and the files that it came from.
@@ -176,6 +191,13 @@ impl Tls {
             return Ok(false);
         }
         let loaded = texts.build(&self.files, &self.expected)?;
+        // Only here: a node that starts has nothing better, and serves its clients whatever its peers think of it.
+        if loaded.fingerprint.issuer.is_empty() {
+            return Err(TlsError::NotTrusted {
+                cert: self.files.cert.clone(),
+                ca: self.files.ca.clone(),
+            });
+        }
         let fingerprint = loaded.fingerprint.clone();
         self.loaded.store(Arc::new(loaded));
         self.changes.send_replace(fingerprint);
@@ -232,10 +254,12 @@ impl Texts {
                 expected: expected.clone(),
             });
         }
-        let fingerprint = fingerprint(&cas, &chain).map_err(|source| TlsError::Identity {
-            path: files.cert.clone(),
-            source,
-        })?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let fingerprint =
+            fingerprint(&provider, &cas, &chain).map_err(|source| TlsError::Identity {
+                path: files.cert.clone(),
+                source,
+            })?;
 
         let mut roots = RootCertStore::empty();
         for ca in cas {
@@ -245,13 +269,17 @@ impl Texts {
             })?;
         }
         let roots = Arc::new(roots);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let server = server_config(&provider, &roots, &chain, &key, &files.ca)?;
+        let verifier = verifier(&provider, &roots).map_err(|source| TlsError::Verifier {
+            path: files.ca.clone(),
+            source,
+        })?;
+        let server = server_config(&provider, verifier.clone(), &chain, &key)?;
         let client = client_config(&provider, roots, chain, key)?;
         Ok(Loaded {
             server: Arc::new(server),
             client: Arc::new(client),
             fingerprint,
+            verifier,
             digest: self.digest(),
         })
     }
@@ -286,6 +314,7 @@ fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>,
 }
 
 fn fingerprint(
+    provider: &Arc<CryptoProvider>,
     cas: &[CertificateDer<'_>],
     chain: &[CertificateDer<'_>],
 ) -> Result<Fingerprint, IdentityError> {
@@ -294,26 +323,49 @@ fn fingerprint(
     for ca in cas {
         all.update(ca);
     }
+    let name = |certificate: &CertificateDer<'_>| hex::encode(Sha256::digest(certificate));
+    let issuer = cas.iter().find(|ca| is_issued_by(provider, ca, chain));
     Ok(Fingerprint {
-        certificate: hex::encode(Sha256::digest(leaf)),
+        certificate: name(leaf),
         ca: hex::encode(all.finalize()),
+        cas: cas.iter().map(name).collect(),
+        issuer: issuer.map(name).unwrap_or_default(),
         expires_unix_seconds: parse(leaf)?.validity().not_after.timestamp(),
     })
 }
 
-fn server_config(
+fn verifier(
     provider: &Arc<CryptoProvider>,
     roots: &Arc<RootCertStore>,
+) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone()).build()
+}
+
+fn vouches(verifier: &Arc<dyn ClientCertVerifier>, chain: &[CertificateDer<'_>]) -> bool {
+    chain.split_first().is_some_and(|(leaf, rest)| {
+        verifier
+            .verify_client_cert(leaf, rest, UnixTime::now())
+            .is_ok()
+    })
+}
+
+/// Whether this CA alone would do.
+fn is_issued_by(
+    provider: &Arc<CryptoProvider>,
+    ca: &CertificateDer<'_>,
+    chain: &[CertificateDer<'_>],
+) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.clone().into_owned()).is_ok()
+        && verifier(provider, &Arc::new(roots)).is_ok_and(|verifier| vouches(&verifier, chain))
+}
+
+fn server_config(
+    provider: &Arc<CryptoProvider>,
+    verifier: Arc<dyn ClientCertVerifier>,
     chain: &[CertificateDer<'static>],
     key: &PrivateKeyDer<'static>,
-    ca_path: &Path,
 ) -> Result<ServerConfig, TlsError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
-        .build()
-        .map_err(|source| TlsError::Verifier {
-            path: ca_path.to_owned(),
-            source,
-        })?;
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(TlsError::Configuration)?

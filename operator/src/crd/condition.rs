@@ -63,6 +63,8 @@ reasons! {
     Upgrading,
     /// Progressing: settings or weights are brought to the nodes.
     Configuring,
+    /// Progressing: certificates are renewed, or the CA is turned.
+    RotatingCertificates,
     /// Progressing: a step can't be taken yet; the message says what it waits for.
     Waiting,
     /// Progressing: what the spec asks for is there.
@@ -97,6 +99,8 @@ reasons! {
     WritesRefused,
     /// Degraded: volumes are nearly full and as large as they may become by themselves.
     VolumesAtLimit,
+    /// Degraded: the CA that a Secret offers can't be used; the one before stays.
+    CertificateRefused,
     /// Degraded: a step failed and is tried again.
     StepFailed,
     /// DataLost: the identity was kept, but every disk is empty.

@@ -17,7 +17,7 @@ use kube::CustomResourceExt;
 pub use spec::{
     Auth, AuthMode, Bytes, Disruption, Growth, KvCluster, KvClusterSpec, NodeGroup, Partitions,
     Pod, REPLICATION_FACTOR_DEFAULT, Rebalance, Repair, Service, ServiceType, Storage,
-    StoragePolicy, Upgrade, duration,
+    StoragePolicy, Tls, Upgrade, duration,
 };
 pub use status::{
     Endpoint, KvClusterStatus, NodeState, NodeStatus, PlanStatus, STATUS_NODES_MAX, UpgradeStatus,

@@ -380,6 +380,30 @@ pub const RULES: &[Rule] = &[
         }),
     },
     Rule {
+        field: "tls",
+        cel: "!has(self.tls) || !has(self.tls.certificateLife) || \
+              self.tls.certificateLife.matches('^([6-9][0-9]s|[1-9][0-9]{2,5}s|[1-9][0-9]{0,5}[mh])$')",
+        message: "must have a time of at least 1m in certificateLife, such as 90m or 2160h",
+        got: None,
+        check: Check::Spec(|spec| {
+            let tls = spec.tls.as_ref();
+            tls.and_then(|tls| tls.certificate_life.as_deref())
+                .is_none_or(is_life)
+        }),
+    },
+    Rule {
+        field: "tls",
+        cel: "!has(self.tls) || !has(self.tls.caLife) || \
+              self.tls.caLife.matches('^([6-9][0-9]s|[1-9][0-9]{2,5}s|[1-9][0-9]{0,5}[mh])$')",
+        message: "must have a time of at least 1m in caLife, such as 2160h",
+        got: None,
+        check: Check::Spec(|spec| {
+            let tls = spec.tls.as_ref();
+            tls.and_then(|tls| tls.ca_life.as_deref())
+                .is_none_or(is_life)
+        }),
+    },
+    Rule {
         field: "rebalance",
         cel: "!has(self.rebalance) || !has(self.rebalance.bytesPerSecond) || self.rebalance.bytesPerSecond >= 1",
         message: "must have at least 1 for bytesPerSecond; to stop moves set paused: true",
@@ -576,6 +600,12 @@ pub fn violations(new: &KvClusterSpec, old: Option<&KvClusterSpec>) -> Vec<Viola
         .filter(breaks)
         .map(|rule| rule.violation(new))
         .collect()
+}
+
+/// At least a minute: shorter-lived certificates end before every node has the next one.
+fn is_life(text: &str) -> bool {
+    const LEAST: std::time::Duration = std::time::Duration::from_secs(60);
+    !text.starts_with('0') && duration(text).is_some_and(|life| life >= LEAST)
 }
 
 const NAME_MESSAGE: &str =

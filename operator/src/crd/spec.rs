@@ -103,6 +103,10 @@ pub struct KvClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
 
+    /// The certificates by which nodes and the operator know each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+
     /// CPU and memory of each node, as a container has them, where its group says nothing. Default: none asked for, no limit. The local
     /// platform gives no heed to them but restarts nodes when they change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -377,6 +381,33 @@ pub struct Auth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub secret_name: Option<String>,
+}
+
+/// The certificates by which nodes and the operator know each other. All are renewed in the last third of their life, without a
+/// restart.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tls {
+    /// Any text of at most 64 characters, such as a time: changing it replaces the CA and all certificates while everything
+    /// serves. Has no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub rotated_at: Option<String>,
+    /// Name of a Secret in the cluster's namespace with the CA to use, in `ca.crt` and `ca.key`; at most 253 characters. Another CA
+    /// there takes the place of the one before while everything serves; one that can't be used is refused, and the one before
+    /// stays. `rotatedAt` and `caLife` then mean nothing. On Kubernetes only. Default: a CA that the operator makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub secret_name: Option<String>,
+    /// How long a certificate is good for, at least 1m, as `90m` or `2160h`; below an hour Kubernetes may take too long to bring the
+    /// next one to a node. Default: 8760h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub certificate_life: Option<String>,
+    /// How long a CA is good for, at least 1m, as `2160h`. Default: 87600h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub ca_life: Option<String>,
 }
 
 /// How requests are authenticated.

@@ -99,6 +99,8 @@ impl Error {
 pub struct AdminClients {
     tls: TlsSource,
     timeout: Duration,
+    /// What connections are made with.
+    in_use: Option<ClientTls>,
     clients: BTreeMap<String, AdminClient<Channel>>,
     answers: BTreeMap<NodeId, (Instant, Answer)>,
 }
@@ -123,6 +125,7 @@ impl AdminClients {
         Self {
             tls,
             timeout: OBSERVE_TIMEOUT,
+            in_use: None,
             clients: BTreeMap::new(),
             answers: BTreeMap::new(),
         }
@@ -139,11 +142,17 @@ impl AdminClients {
 
     /// Takes other certificates; connections are made anew if they differ.
     pub fn set_certificates(&mut self, tls: ClientTls) {
-        let is_same = matches!(&self.tls, TlsSource::Texts(old)
-            if (&old.ca, &old.certificate, &old.key) == (&tls.ca, &tls.certificate, &tls.key));
-        if !is_same {
+        self.tls = TlsSource::Texts(tls);
+    }
+
+    /// Drops connections that were made with other certificates: they would be dialled again with those.
+    fn use_certificates(&mut self, tls: &ClientTls) {
+        let is_same = |old: &ClientTls| {
+            (&old.ca, &old.certificate, &old.key) == (&tls.ca, &tls.certificate, &tls.key)
+        };
+        if !self.in_use.as_ref().is_some_and(is_same) {
             self.clients.clear();
-            self.tls = TlsSource::Texts(tls);
+            self.in_use = Some(tls.clone());
         }
     }
 
@@ -304,6 +313,7 @@ impl DataPlane for AdminClients {
         let Ok(tls) = self.tls() else {
             return ClusterView::default();
         };
+        self.use_certificates(&tls);
         let mut calls = JoinSet::new();
         let mut rest = targets.addresses.iter();
         loop {

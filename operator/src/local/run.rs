@@ -24,6 +24,7 @@ use crate::crd::manifest::{self, Mistake};
 use crate::crd::{AuthMode, KvCluster, KvClusterStatus};
 use crate::dataplane::AdminClients;
 use crate::platform::Platform;
+use crate::platform::authorities::Policy;
 use crate::platform::local::dir::{Dir, Lock};
 use crate::platform::local::launch::Programs;
 use crate::platform::local::ports::Preference;
@@ -246,6 +247,7 @@ impl Operator {
         let Some(object) = self.store.get().cloned() else {
             return Ok(());
         };
+        self.platform.set_policy(Policy::of(&object.spec));
         let request = reconcile::Request {
             object: &object,
             orders: &orders::read(&self.dir)?,
@@ -337,6 +339,16 @@ pub(super) fn parse(file: &Path, text: &str, old: Option<&KvCluster>) -> Result<
     {
         let message = "must be None on the local platform, which has no Secrets; it listens on this machine only, got Secret";
         let mistake = Mistake::at(text, "spec.auth.mode", message, Reason::InvalidSpec);
+        return Err(refused(vec![mistake]));
+    }
+    if object
+        .spec
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.secret_name.is_some())
+    {
+        let message = "must be left out on the local platform, which has no Secrets; it makes a CA of its own";
+        let mistake = Mistake::at(text, "spec.tls.secretName", message, Reason::InvalidSpec);
         return Err(refused(vec![mistake]));
     }
     Ok(object)

@@ -22,6 +22,7 @@ pub mod orders;
 pub mod preview;
 mod restart;
 pub mod roster;
+mod rotation;
 pub mod seats;
 pub mod space;
 pub mod tokens;
@@ -32,7 +33,7 @@ use kv_proto::admin::Settings;
 use kv_ring::NodeId;
 
 use crate::dataplane::ClusterView;
-use crate::platform::{Disk, Inventory, NodeObject, Presence};
+use crate::platform::{Certify, Disk, Inventory, NodeObject, Presence};
 use crate::reconcile::Cluster;
 use orders::Orders;
 use seats::Seat;
@@ -129,6 +130,8 @@ pub enum Step {
     },
     /// Use the formats of this version.
     RaiseVersion(u32),
+    /// Renew certificates or turn the CA.
+    Certify(Certify),
 }
 
 /// Why nothing may be done.
@@ -159,6 +162,8 @@ pub enum Activity {
     Restarting,
     /// Settings or weights are brought to the nodes.
     Configuring,
+    /// Certificates are renewed, or the CA is turned.
+    Certificates,
     /// A newer version soaks.
     Upgrading,
     /// Replicas are on their way.
@@ -186,6 +191,10 @@ pub struct Plan {
     pub waiting: Vec<String>,
     /// A version that all nodes can write and that is not used yet.
     pub newer_version: Option<u32>,
+    /// How far certificates are on their way, in words; none while nothing is done about them.
+    pub certificates: Option<&'static str>,
+    /// Why the CA that is offered can't be used.
+    pub ca_refused: Option<String>,
 }
 
 /// All that a plan is made of.
@@ -276,6 +285,7 @@ pub fn plan(world: &World<'_>) -> Plan {
         }
         None => birth::birth(world, &cluster_id, identity.is_formed, &mut plan),
     }
+    rotation::rotate(world, &mut plan);
     plan
 }
 

@@ -47,6 +47,7 @@ fn inventory(formed: Option<bool>, nodes: impl IntoIterator<Item = NodeObject>) 
         }),
         nodes: nodes.into_iter().map(|node| (node.id, node)).collect(),
         orphaned: None,
+        trust: None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariants of every platform: `observe` waits for nothing to change; `apply` returns before its effect is seen, and doing
 //! it again does no harm; [`Presence::Unknown`] is never taken for dead.
 
+pub mod authorities;
 pub mod kubernetes;
 pub mod local;
 pub mod node_config;
@@ -15,6 +16,7 @@ use kv_ring::NodeId;
 
 use crate::crd::condition::Reason;
 use crate::plan::seats::Seat;
+use authorities::Trust;
 
 /// Whether a node's process is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,8 @@ pub struct Inventory {
     pub nodes: BTreeMap<NodeId, NodeObject>,
     /// The id of an earlier cluster of this name whose disks were kept. Nobody has said that they are this one's.
     pub orphaned: Option<String>,
+    /// What is to be known of its CAs, once it has any.
+    pub trust: Option<Trust>,
 }
 
 /// What a spec means where it says nothing: this differs by where nodes run.
@@ -174,6 +178,23 @@ pub enum Action {
         /// Whom the one `Bootstrap` call names.
         founders: BTreeSet<NodeId>,
     },
+    /// Renew certificates or turn the CA.
+    Certify(Certify),
+}
+
+/// A step of a rotation ([`crate::plan::rotation`]). Done already, each does nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certify {
+    /// Make another CA, that is trusted besides and does not issue yet.
+    TrustNext,
+    /// Have the next CA issue what is issued from now on, the operator's own certificate first.
+    IssueByNext,
+    /// Put the next CA in the place of the one before it, which is forgotten.
+    DropOld,
+    /// Issue the operator's certificate anew.
+    RenewOperator,
+    /// Put before these nodes what they should have loaded: the CAs, and a certificate of the one that issues.
+    Give(BTreeSet<NodeId>),
 }
 
 /// The platform's side of the reconcile loop.

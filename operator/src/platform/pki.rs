@@ -4,21 +4,25 @@
 //! address they dial.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
-use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use jiff::Timestamp;
 use kv_proto::identity::{Identity, TLS_SERVER_NAME};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, PublicKeyData, SanType,
 };
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use x509_parser::pem::{Pem, parse_x509_pem};
 
 pub use rcgen::Error;
 
-/// How long certificates are good for.
-const YEARS: i64 = 10;
+/// Certificates are good from so long before they are made: clocks differ.
+const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A certificate and its private key.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
     /// PEM.
     pub cert: String,
@@ -53,9 +57,9 @@ impl Authority {
     ///
     /// # Errors
     /// The system gives no randomness.
-    pub fn generate(cluster_id: &str) -> Result<(Self, Pair), Error> {
+    pub fn generate(cluster_id: &str, life: Duration) -> Result<(Self, Pair), Error> {
         let key = KeyPair::generate()?;
-        let mut params = params(&format!("ringkv CA of {cluster_id}"));
+        let mut params = params(&format!("ringkv CA of {cluster_id}"), life);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let cert = params.self_signed(&key)?;
@@ -85,8 +89,13 @@ impl Authority {
     ///
     /// # Errors
     /// A name is no DNS name.
-    pub fn issue(&self, cluster_id: &str, subject: Subject<'_>) -> Result<Pair, Error> {
-        let mut params = leaf(cluster_id, subject)?;
+    pub fn issue(
+        &self,
+        cluster_id: &str,
+        subject: Subject<'_>,
+        life: Duration,
+    ) -> Result<Pair, Error> {
+        let mut params = leaf(cluster_id, subject, life)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
@@ -97,7 +106,11 @@ impl Authority {
     }
 }
 
-fn leaf(cluster_id: &str, subject: Subject<'_>) -> Result<CertificateParams, Error> {
+fn leaf(
+    cluster_id: &str,
+    subject: Subject<'_>,
+    life: Duration,
+) -> Result<CertificateParams, Error> {
     let uri = |identity: Identity| identity.to_string().try_into().map(SanType::URI);
     let dns = |name: &str| name.try_into().map(SanType::DnsName);
     let (name, names, usages) = match subject {
@@ -121,52 +134,214 @@ fn leaf(cluster_id: &str, subject: Subject<'_>) -> Result<CertificateParams, Err
             vec![ExtendedKeyUsagePurpose::ClientAuth],
         ),
     };
-    let mut params = params(name);
+    let mut params = params(name, life);
     params.subject_alt_names = names;
     params.extended_key_usages = usages;
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
 
-fn params(common_name: &str) -> CertificateParams {
+fn params(common_name: &str, life: Duration) -> CertificateParams {
     let mut params = CertificateParams::default();
     params
         .distinguished_name
         .push(DnType::CommonName, common_name);
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-    // From yesterday: clocks differ. To the first of the month, since days of other years may not exist.
-    let from = today.saturating_sub(1.day());
-    let to = today.saturating_add(YEARS.years());
-    let day = |date: jiff::civil::Date, day: i8| {
-        let month = u8::try_from(date.month()).unwrap_or(1);
-        rcgen::date_time_ymd(
-            i32::from(date.year()),
-            month,
-            u8::try_from(day).unwrap_or(1),
-        )
-    };
-    (params.not_before, params.not_after) = (day(from, from.day()), day(to, 1));
+    let since_1970 = Duration::from_secs(u64::try_from(Timestamp::now().as_second()).unwrap_or(0));
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + since_1970.saturating_sub(BACKDATED);
+    params.not_after = epoch + since_1970.saturating_add(life);
     params
+}
+
+/// What a certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// SHA-256 of it (DER), in hex.
+    pub fingerprint: String,
+    /// When it ends, Unix seconds.
+    pub expires: i64,
+}
+
+/// What a certificate says, the first one of a text.
+///
+/// # Errors
+/// It is none.
+pub fn facts(cert: &str) -> Result<Facts, Error> {
+    let pem = pem(cert)?;
+    let parsed = pem
+        .parse_x509()
+        .map_err(|_| Error::CouldNotParseCertificate)?;
+    Ok(Facts {
+        fingerprint: hex::encode(Sha256::digest(&pem.contents)),
+        expires: parsed.validity().not_after.timestamp(),
+    })
+}
+
+/// Whether a certificate is signed by the CA of another.
+#[must_use]
+pub fn is_issued_by(cert: &str, ca: &str) -> bool {
+    let (Ok(cert), Ok(ca)) = (pem(cert), pem(ca)) else {
+        return false;
+    };
+    match (cert.parse_x509(), ca.parse_x509()) {
+        (Ok(cert), Ok(ca)) => cert.verify_signature(Some(ca.public_key())).is_ok(),
+        _ => false,
+    }
+}
+
+/// Why a CA that somebody offers can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Not the texts that are needed.
+    #[error("holds no certificate and key in PEM; the key must be in PKCS #8")]
+    NoPair,
+    /// More than the one that issues.
+    #[error("holds several certificates; it must be the one that issues")]
+    Several,
+    /// Another's key.
+    #[error("holds a key that does not belong to its certificate")]
+    OtherKey,
+    /// A certificate that may sign no others.
+    #[error("holds a certificate that is no CA")]
+    NoCa,
+    /// Not good now.
+    #[error("holds a CA that has expired or is not good yet")]
+    NotGoodNow,
+    /// A name or an algorithm that certificates of ours can't have.
+    #[error(
+        "holds a CA that can't issue here; use one with a plain name and an ECDSA, Ed25519 or RSA key"
+    )]
+    CanNotIssue,
+}
+
+/// A CA that somebody offers, if it can be used.
+///
+/// # Errors
+/// Why it can't, at `now` in Unix seconds.
+pub fn offered(cert: &str, key: &str, now: i64) -> Result<Pair, Unfit> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let begin = cert.find("-----BEGIN CERTIFICATE-----");
+    let end = cert.find(END).map(|at| at + END.len());
+    let (begin, end) = begin.zip(end).ok_or(Unfit::NoPair)?;
+    let one = cert.get(begin..end).ok_or(Unfit::NoPair)?;
+    if cert[end..].contains("-----BEGIN") {
+        return Err(Unfit::Several);
+    }
+    let pair = Pair {
+        cert: format!("{one}\n"),
+        key: key.to_owned(),
+    };
+    let pem = pem(&pair.cert).map_err(|_| Unfit::NoPair)?;
+    let parsed = pem.parse_x509().map_err(|_| Unfit::NoPair)?;
+    KeyPair::from_pem(key).map_err(|_| Unfit::NoPair)?;
+    if !fits(&pair) {
+        return Err(Unfit::OtherKey);
+    }
+    let usage = parsed.key_usage().map_err(|_| Unfit::NoPair)?;
+    if !parsed.is_ca() || usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
+        return Err(Unfit::NoCa);
+    }
+    let validity = parsed.validity();
+    if !(validity.not_before.timestamp()..validity.not_after.timestamp()).contains(&now) {
+        return Err(Unfit::NotGoodNow);
+    }
+    if !can_issue(&pair) {
+        return Err(Unfit::CanNotIssue);
+    }
+    Ok(pair)
+}
+
+/// Whether what a CA issues names it just as it names itself, without which nobody finds from one to the other.
+fn can_issue(ca: &Pair) -> bool {
+    let issue =
+        |authority: Authority| authority.issue("trial", Subject::Operator, Duration::from_secs(60));
+    let Ok(trial) = Authority::load(ca).and_then(issue) else {
+        return false;
+    };
+    let (Ok(trial_pem), Ok(ca_pem)) = (pem(&trial.cert), pem(&ca.cert)) else {
+        return false;
+    };
+    let is_named = match (trial_pem.parse_x509(), ca_pem.parse_x509()) {
+        (Ok(trial), Ok(ca)) => trial.issuer().as_raw() == ca.subject().as_raw(),
+        _ => false,
+    };
+    is_named && is_issued_by(&trial.cert, &ca.cert)
+}
+
+/// Whether certificate and key belong together.
+#[must_use]
+pub fn fits(pair: &Pair) -> bool {
+    let (Ok(pem), Ok(key)) = (pem(&pair.cert), KeyPair::from_pem(&pair.key)) else {
+        return false;
+    };
+    let Ok(cert) = pem.parse_x509() else {
+        return false;
+    };
+    cert.public_key().raw == key.subject_public_key_info()
+}
+
+fn pem(text: &str) -> Result<Pem, Error> {
+    parse_x509_pem(text.as_bytes())
+        .map(|(_, pem)| pem)
+        .map_err(|_| Error::CouldNotParseCertificate)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LIFE: Duration = Duration::from_secs(3_600);
+
     #[test]
     fn a_loaded_authority_signs_as_the_one_that_was_made() {
-        let (_, ca) = Authority::generate("c-1").expect("made");
+        let (_, ca) = Authority::generate("c-1", LIFE).expect("made");
         let loaded = Authority::load(&ca).expect("loaded");
         let node = loaded
-            .issue("c-1", Subject::Node(1, "rides-1"))
+            .issue("c-1", Subject::Node(1, "rides-1"), LIFE)
             .expect("issued");
         assert!(node.cert.contains("BEGIN CERTIFICATE") && node.key.contains("PRIVATE KEY"));
         assert_ne!(node.key, ca.key);
         assert!(!format!("{node:?}").contains("PRIVATE"));
+        let facts = facts(&node.cert).expect("a certificate");
+        let left = facts.expires - Timestamp::now().as_second();
+        assert!((3_590..=3_600).contains(&left), "{left}");
+        assert!(is_issued_by(&node.cert, &ca.cert) && !is_issued_by(&ca.cert, &node.cert));
+        let (_, stranger) = Authority::generate("c-1", LIFE).expect("made");
+        assert!(
+            !is_issued_by(&node.cert, &stranger.cert),
+            "of the same name"
+        );
+        assert!(fits(&node) && fits(&ca));
         let other = Pair {
             cert: ca.cert,
             key: "no key".into(),
         };
-        assert!(Authority::load(&other).is_err());
+        assert!(Authority::load(&other).is_err() && !fits(&other));
+    }
+
+    #[test]
+    fn an_offered_ca_is_taken_or_refused_with_a_reason() {
+        let (authority, ca) = Authority::generate("theirs", LIFE).expect("made");
+        let told = format!("issued by hand\n{}", ca.cert);
+        let now = Timestamp::now().as_second();
+        assert_eq!(offered(&told, &ca.key, now).as_ref(), Ok(&ca));
+        for at in [now + 7_200, now - 7 * 86_400] {
+            assert_eq!(offered(&ca.cert, &ca.key, at), Err(Unfit::NotGoodNow));
+        }
+        let (_, other) = Authority::generate("theirs", LIFE).expect("made");
+        let leaf = authority
+            .issue("c-1", Subject::Operator, LIFE)
+            .expect("issued");
+        let both = format!("{}{}", ca.cert, other.cert);
+        for (cert, key, why) in [
+            ("", ca.key.as_str(), Unfit::NoPair),
+            (&ca.key, &ca.key, Unfit::NoPair),
+            (&ca.cert, "", Unfit::NoPair),
+            (&both, &ca.key, Unfit::Several),
+            (&ca.cert, &other.key, Unfit::OtherKey),
+            (&leaf.cert, &leaf.key, Unfit::NoCa),
+        ] {
+            assert_eq!(offered(cert, key, now), Err(why));
+        }
     }
 }

@@ -103,7 +103,7 @@ async fn run<P: Platform, D: DataPlane>(
         Task::Platform(action) => {
             let is_alone = matches!(
                 action,
-                Action::Start { .. } | Action::Stop(_) | Action::Forget { .. }
+                Action::Start { .. } | Action::Stop(_) | Action::Forget { .. } | Action::Certify(_)
             );
             end(platform.apply(action).await, is_alone)
         }

@@ -107,6 +107,7 @@ fn task(cluster: &Cluster, observed: &Observed, step: Step) -> Result<Task, Erro
             })
         }
         Step::MarkFormed { founders } => Task::Platform(Action::MarkFormed { founders }),
+        Step::Certify(certify) => Task::Platform(Action::Certify(certify)),
         Step::Stop(id) => Task::Platform(Action::Stop(id)),
         Step::Forget { id, deletes_disk } => Task::Platform(Action::Forget { id, deletes_disk }),
         Step::Bootstrap { on } => {

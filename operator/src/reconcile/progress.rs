@@ -60,6 +60,7 @@ pub fn step(plan: &Plan, view: &ClusterView) -> String {
         };
         parts.push(format!("{moves} {partitions} to move"));
     }
+    parts.extend(plan.certificates.map(str::to_owned));
     if parts.is_empty() {
         let activity = plan.activity.map_or_else(
             || "nothing".to_owned(),

@@ -405,6 +405,7 @@ fn active(inputs: &Inputs<'_>, activity: Activity) -> Verdict {
         Activity::Scaling => Reason::Scaling,
         Activity::Restarting => Reason::Restarting,
         Activity::Configuring => Reason::Configuring,
+        Activity::Certificates => Reason::RotatingCertificates,
         Activity::Upgrading => Reason::Upgrading,
         Activity::Rebalancing => Reason::Rebalancing,
     };
@@ -479,6 +480,10 @@ fn degraded(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Ver
     }
     if let Some(verdict) = full {
         return verdict;
+    }
+    if let Some(why) = &plan.get().ca_refused {
+        let message = format!("{why}; the CA before it stays");
+        return Verdict::yes(Degraded, Reason::CertificateRefused, message);
     }
     if let Some(failure) = applied.failures().first() {
         return Verdict::yes(

@@ -8,6 +8,7 @@ use kv_ring::Token;
 use crate::crd::rules::{self, Violation};
 use crate::crd::{AuthMode, KvCluster, KvClusterSpec, NodeGroup, StoragePolicy, duration};
 use crate::platform::Defaults;
+use crate::platform::authorities::Policy;
 
 /// The group of all nodes where the spec has none.
 pub const GROUP_DEFAULT: &str = "default";
@@ -41,6 +42,8 @@ pub struct Cluster {
     pub disk_limit_bytes: Option<u64>,
     /// How long a newer version must run everywhere before it is used.
     pub soak: Duration,
+    /// How long certificates last, and when they are turned.
+    pub tls: Policy,
 }
 
 /// Nodes of one kind.
@@ -129,6 +132,7 @@ pub fn validate(object: &KvCluster, defaults: Defaults) -> Result<Cluster, Error
                 .and_then(|upgrade| upgrade.soak.as_ref()),
             SOAK_DEFAULT,
         ),
+        tls: Policy::of(spec),
     })
 }
 

@@ -8,7 +8,7 @@ use kv_proto::identity::Identity;
 
 use crate::transport::testing::{Authority, CLUSTER, TestNode, eventually, introduce};
 use crate::transport::tls::{Tls, TlsError};
-use crate::transport::{DropReason, Lane};
+use crate::transport::{DropReason, Lane, LinkEvent};
 
 /// Sends until one more message has come through.
 async fn talk(from: &TestNode, to: &mut TestNode) {
@@ -56,6 +56,7 @@ async fn a_ca_is_replaced_without_a_restart() {
         trust(node, &[&old, &new]);
         assert!(reload(node).await);
     }
+    assert_eq!(a.transport.fingerprint().cas.len(), 2);
     let second = a.transport.fingerprint();
     assert_ne!(second.ca, first.ca);
     assert_eq!(second.certificate, first.certificate);
@@ -64,7 +65,13 @@ async fn a_ca_is_replaced_without_a_restart() {
     // Half way through: one has a new certificate, the other not.
     reissue(&a, &new);
     assert!(reload(&a).await);
-    assert_ne!(a.transport.fingerprint().certificate, first.certificate);
+    let third = a.transport.fingerprint();
+    assert_ne!(third.certificate, first.certificate);
+    assert_eq!(second.issuer, first.cas[0]);
+    assert_eq!(
+        third.issuer, third.cas[1],
+        "the CA that is new vouches for it"
+    );
     talk(&a, &mut b).await;
     talk(&b, &mut a).await;
 
@@ -106,6 +113,57 @@ async fn certificates_that_do_not_fit_leave_the_former_in_force() {
     fs::write(node.dir.path().join("key.pem"), key).expect("writes");
     assert!(reload(&node).await);
     assert_ne!(node.transport.fingerprint(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_a_dropped_ca_vouched_for_ends() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (a, mut b) = (
+        TestNode::start(&old, 1).await,
+        TestNode::start(&old, 2).await,
+    );
+    introduce(&[&a, &b]);
+    talk(&a, &mut b).await;
+    let before = b.transport.fingerprint();
+
+    trust(&b, &[&old, &new]);
+    reissue(&b, &new);
+    assert!(reload(&b).await);
+    assert!(!a.saw(LinkEvent::Down), "one more CA ends nothing");
+
+    // The peer has missed the change: its connection is ended, and it can't come back.
+    trust(&b, &[&new]);
+    assert!(reload(&b).await);
+    assert_ne!(b.transport.fingerprint(), before);
+    eventually("the link ends", || a.saw(LinkEvent::Down)).await;
+    while b.received.try_recv().is_ok() {}
+    a.transport
+        .send(b.id, Lane::Small, Bytes::from_static(b"hello?"))
+        .expect("room");
+    eventually("it is kept out", || {
+        a.metrics.dropped(Lane::Small, DropReason::Unreachable) >= 1
+    })
+    .await;
+    assert!(b.received.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_certificate_that_no_trusted_ca_vouches_for_is_not_taken() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let node = TestNode::start(&authority, 1).await;
+    let before = node.transport.fingerprint();
+    assert_eq!(before.issuer, before.cas[0]);
+    reissue(&node, &other);
+    assert!(matches!(
+        node.transport.reload().await,
+        Err(TlsError::NotTrusted { .. })
+    ));
+    fs::write(node.dir.path().join("cert.pem"), "garbage").expect("writes");
+    assert!(node.transport.reload().await.is_err());
+    assert_eq!(node.transport.fingerprint(), before);
+    trust(&node, &[&authority, &other]);
+    reissue(&node, &other);
+    assert!(reload(&node).await);
 }
 
 #[test]

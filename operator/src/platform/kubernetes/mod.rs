@@ -13,6 +13,7 @@
 //! takes a pod for dead that it merely does not hear of.
 
 pub mod api;
+mod certificates;
 pub mod error;
 pub mod growth;
 pub mod identity;
@@ -34,10 +35,9 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kv_proto::client::ClientTls;
 use kv_ring::NodeId;
 
+use super::authorities::Trust;
 use super::node_config::{AccessKey, Advertise, AuthConfig, Listen, NodeConfig, Seed, Tls};
-use super::{
-    Action, ClusterIdentity, Defaults, Disk, Inventory, NodeObject, Platform, Presence, pki,
-};
+use super::{Action, ClusterIdentity, Defaults, Disk, Inventory, NodeObject, Platform, Presence};
 use crate::crd::condition::{ConditionType, Reason, Verdict};
 use crate::dataplane::ClusterView;
 use crate::plan::seats::Seat;
@@ -86,6 +86,8 @@ pub struct KubernetesPlatform {
     volume_trouble: Option<String>,
     /// Nodes whose volumes should grow by themselves and may not.
     at_limit: Vec<String>,
+    given: certificates::Given,
+    offer: Option<certificates::Offer>,
 }
 
 impl KubernetesPlatform {
@@ -103,6 +105,8 @@ impl KubernetesPlatform {
             fills: BTreeMap::new(),
             volume_trouble: None,
             at_limit: Vec::new(),
+            given: certificates::Given::new(),
+            offer: None,
         }
     }
 
@@ -126,6 +130,7 @@ impl KubernetesPlatform {
         if self.kept().is_some() && self.own().is_err() {
             return Ok(());
         }
+        self.read_offer().await?;
         let (headless, client) = (
             objects::nodes_service(&self.wanted),
             objects::client_service(&self.wanted),
@@ -379,7 +384,7 @@ impl KubernetesPlatform {
                 })
             };
         }
-        let secret = identity::make(&self.wanted, cluster_id)?;
+        let secret = identity::make(&self.wanted, cluster_id, self.offered_pair())?;
         let is_made = self.writer.create(&secret).await?;
         // Who else made one first: its id counts, and the next round goes on with it.
         self.read_identity().await?;
@@ -487,30 +492,16 @@ impl KubernetesPlatform {
 
     async fn apply_secret(&mut self, seat: &NodeSeat, drain_seconds: u32) -> Result<(), Error> {
         let there = self.writer.secret(&seat.name).await?;
-        let kept = self.own()?;
-        let text = |key: &str| {
-            let data = there.as_ref()?.data.as_ref()?.get(key)?;
-            String::from_utf8(data.0.clone()).ok()
-        };
-        let pair = match (text("ca.crt"), text("tls.crt"), text("tls.key")) {
-            (Some(ca), Some(cert), Some(key)) if ca == kept.ca() => pki::Pair { cert, key },
-            _ => kept.issue(seat.id, &seat.name)?,
-        };
-        let ca = kept.ca().to_owned();
-        let cluster_id = kept.file.cluster_id.clone();
+        // A node must not start with what another operator has gone on from.
+        self.read_identity().await?;
+        let cluster_id = self.own()?.file.cluster_id.clone();
         let config = self.node_config(&cluster_id, seat, drain_seconds).await?;
         let config = serde_json::to_string_pretty(&config).map_err(|source| Error::Json {
             kind: "Secret",
             source,
         })?;
-        let files = [
-            ("node.json", config),
-            ("ca.crt", ca),
-            ("tls.crt", pair.cert),
-            ("tls.key", pair.key),
-        ];
-        let files = files.map(|(name, text)| (name.to_owned(), ByteString(text.into_bytes())));
-        let secret = objects::node_secret(&self.wanted, seat, files.into());
+        let files = certificates::files(self.own()?, there.as_ref(), seat, &self.wanted, config)?;
+        let secret = objects::node_secret(&self.wanted, seat, files);
         self.writer.apply(&secret, there.as_ref()).await?;
         Ok(())
     }
@@ -737,7 +728,7 @@ impl KubernetesPlatform {
                 name: names::identity(&self.wanted.name),
             });
         }
-        let secret = kept.renewed(&self.wanted, cluster_id)?;
+        let secret = kept.renewed(&self.wanted, cluster_id, self.offered_pair())?;
         let ids: Vec<NodeId> = self.seats().into_keys().collect();
         for id in ids {
             self.forget(id, false).await?;
@@ -813,6 +804,10 @@ impl Platform for KubernetesPlatform {
                 is_formed: file.is_formed,
                 founders: file.founders.iter().copied().map(NodeId).collect(),
             });
+            inventory.trust = Some(Trust {
+                offered: self.offered(),
+                ..kept.trust.clone()
+            });
         }
         for (id, seat) in self.seats() {
             let (object, worker) = self.object(id, seat);
@@ -845,6 +840,7 @@ impl Platform for KubernetesPlatform {
             Action::Stop(id) => self.stop(*id).await,
             Action::Forget { id, deletes_disk } => self.forget(*id, *deletes_disk).await,
             Action::MarkFormed { founders } => self.mark_formed(founders).await,
+            Action::Certify(step) => self.certify(step).await,
         };
         match result {
             // What was seen is old: the next round sees better.
@@ -858,6 +854,10 @@ impl Platform for KubernetesPlatform {
 const fn is_of_a_node(action: &Action) -> bool {
     matches!(
         action,
-        Action::Start { .. } | Action::Restart { .. } | Action::Stop(_) | Action::Forget { .. }
+        Action::Start { .. }
+            | Action::Restart { .. }
+            | Action::Stop(_)
+            | Action::Forget { .. }
+            | Action::Certify(_)
     )
 }

@@ -39,6 +39,8 @@ pub const VOLUME_BYTES: &str = "ringkv.dev/volume-bytes";
 pub const APPLIED: &str = "ringkv.dev/applied";
 /// Annotation of a `KvCluster`: what a person ordered beside the spec.
 pub const ORDERS: &str = "ringkv.dev/orders";
+/// Annotation of a pod: which certificates were put before its node last, so that the kubelet looks at them soon.
+pub const CERTIFICATES: &str = "ringkv.dev/certificates";
 /// Where the scheduler put a volume.
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// The zone of a worker.

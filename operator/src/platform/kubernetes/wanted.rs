@@ -8,6 +8,7 @@ use kube::{Resource, ResourceExt};
 
 use super::growth::Growth;
 use crate::crd::{AuthMode, Bytes, KvCluster, Pod, Service, StoragePolicy};
+use crate::platform::authorities::Policy;
 
 /// How large a volume is where the spec says nothing.
 const SIZE_DEFAULT: &str = "10Gi";
@@ -59,6 +60,8 @@ pub struct Wanted {
     pub has_zones: bool,
     /// For how long a node serves on that was told to stop, seconds.
     pub drain_seconds: u32,
+    /// How long certificates last, and when they are turned.
+    pub tls: Policy,
 }
 
 impl Wanted {
@@ -98,6 +101,7 @@ impl Wanted {
             deletes_volumes: storage.policy == Some(StoragePolicy::Delete),
             adopt: storage.adopt,
             has_zones: spec.zones.is_some(),
+            tls: Policy::of(spec),
             drain_seconds: spec
                 .drain_seconds
                 .and_then(|seconds| u32::try_from(seconds).ok())

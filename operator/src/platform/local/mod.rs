@@ -28,9 +28,11 @@ use rustix::process::Signal;
 pub use error::Error;
 pub use slot::Event;
 
+use super::authorities::Policy;
 use super::node_config::{Advertise, AuthConfig, Listen, NodeConfig, Seed, Tls};
 use super::{
-    Action, Addresses, ClusterIdentity, Defaults, Disk, Inventory, NodeObject, Platform, Presence,
+    Action, Addresses, Certify, ClusterIdentity, Defaults, Disk, Inventory, NodeObject, Platform,
+    Presence,
 };
 use crate::plan::seats::Seat;
 use dir::{Dir, NodeDir};
@@ -66,6 +68,7 @@ pub struct Options {
 pub struct LocalPlatform {
     dir: Dir,
     options: Option<Options>,
+    policy: Option<Policy>,
     slots: BTreeMap<NodeId, Slot>,
     events: Vec<Event>,
 }
@@ -77,6 +80,7 @@ impl LocalPlatform {
         Self {
             dir,
             options: Some(options),
+            policy: None,
             slots: BTreeMap::new(),
             events: Vec::new(),
         }
@@ -88,9 +92,19 @@ impl LocalPlatform {
         Self {
             dir,
             options: None,
+            policy: None,
             slots: BTreeMap::new(),
             events: Vec::new(),
         }
+    }
+
+    /// Takes what is wanted of certificates now.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = Some(policy);
+    }
+
+    fn policy(&self) -> Policy {
+        self.policy.clone().unwrap_or_default()
     }
 
     /// What happened since the last call.
@@ -187,6 +201,24 @@ impl LocalPlatform {
         )
     }
 
+    fn certify(&self, step: &Certify) -> Result<(), Error> {
+        let path = self.dir.identity();
+        let Some(IdentityFile { cluster_id, .. }) = identity::read(&path)? else {
+            return Err(Error::IdentityMissing { path });
+        };
+        let given = match step {
+            Certify::Give(ids) => ids.clone(),
+            _ => BTreeSet::new(),
+        };
+        let configs = self.configs()?;
+        let nodes = configs.iter().filter(|(id, _)| given.contains(id));
+        let nodes = nodes.map(|(id, config)| {
+            let name = config.name.as_str();
+            (id.0, name, self.dir.node(name))
+        });
+        tls::certify(&self.dir, &cluster_id, &self.policy(), step, nodes)
+    }
+
     fn stop(&mut self, id: NodeId) -> Result<(), Error> {
         let drain = self
             .configs()?
@@ -253,7 +285,7 @@ impl LocalPlatform {
         let nodes = seats
             .iter()
             .map(|seat| (seat.id.0, seat.name.as_str(), self.dir.node(&seat.name)));
-        if tls::make_all(&self.dir, cluster_id, nodes)? {
+        if tls::make_all(&self.dir, cluster_id, &self.policy(), nodes)? {
             self.events.push(Event::CertificatesMade);
         }
         let there = self.configs()?;
@@ -349,6 +381,16 @@ impl LocalPlatform {
             cert: node.cert(),
             key: node.key(),
         };
+        let own = (id.0, config.name.as_str(), node.clone());
+        let give = Certify::Give([id].into());
+        let policy = self.policy.clone().unwrap_or_default();
+        tls::certify(
+            &self.dir,
+            &config.cluster_id,
+            &policy,
+            &give,
+            [own].into_iter(),
+        )?;
         config.drain_seconds = u64::from(drain_seconds);
         node_config::write(&node.config(), &config)?;
         // Before the process: one that was started by an operator that died just then must not count as something else.
@@ -431,6 +473,7 @@ impl Platform for LocalPlatform {
             ),
             nodes: BTreeMap::new(),
             orphaned: None,
+            trust: tls::trust(&self.dir)?,
         };
         for (id, config) in self.configs()? {
             let node = self.dir.node(&config.name);
@@ -466,6 +509,7 @@ impl Platform for LocalPlatform {
             Action::Stop(id) | Action::Restart { id, .. } => self.stop(*id),
             Action::Forget { id, deletes_disk } => self.forget(*id, *deletes_disk),
             Action::MarkFormed { founders } => self.mark_formed(founders),
+            Action::Certify(step) => self.certify(step),
         }
     }
 }
