@@ -95,7 +95,7 @@ impl ExitStatus {
             }
             ExitStatus::Temporary => "Start it again in a while.",
             ExitStatus::WrongIdentity => {
-                "Start it with the disk and certificate that belong together, or with an empty disk under a new node id."
+                "Start it with the disk, certificate and build that belong together, or with an empty disk under a new node id."
             }
             ExitStatus::DiskFull => {
                 "Free space on the data directory's disk or enlarge it, then start the node again."

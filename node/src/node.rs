@@ -26,7 +26,7 @@ use crate::dynamo;
 use crate::exit::ExitStatus;
 use crate::kv;
 use crate::runtime::mailbox::{Event, Mailboxes};
-use crate::runtime::{self, FatalError, Network, NoNetwork, Prepared, Runtime, deliver};
+use crate::runtime::{self, FatalError, Hooks, Network, NoNetwork, Prepared, Runtime, deliver};
 use crate::storage::space::file_system_space;
 use crate::storage::{
     DataDir, EngineLog, LogConfig, OpenError, RocksConfig, RocksStore, SpaceConfig, SpaceMonitor,
@@ -34,7 +34,8 @@ use crate::storage::{
 };
 use crate::telemetry::{Metrics, NodeMetrics, Telemetry};
 use crate::transport::{
-    self, Admission, Gossip, GossipConfig, Hint, Inbound, Lane, TlsFiles, Transport,
+    self, Admission, Gossip, GossipConfig, Hint, Inbound, Lane, LinkEvent, LinkKind, Reason,
+    TlsFiles, Transport,
 };
 
 /// How long leaders may take to be handed over at a stop.
@@ -211,6 +212,20 @@ impl Inbound for Ear {
             _ => Admission::Ok,
         }
     }
+
+    fn link_event(&self, peer: NodeId, _: LinkKind, event: LinkEvent) {
+        if event == LinkEvent::Refused(Reason::OldBuild) {
+            // Versions only grow: nobody of this cluster will ever listen to this build again.
+            die(&Failure::new(
+                ExitStatus::WrongIdentity,
+                format!(
+                    "node {} says that the cluster writes a version that this build can't, which is {} at most: start the newer build again",
+                    peer.0,
+                    kv_core::version::NEWEST
+                ),
+            ));
+        }
+    }
 }
 
 /// Whether a file system in memory has room for more than the reserve: containers often get 64 MiB, where every write would be refused.
@@ -295,6 +310,31 @@ fn on_full(space: &Arc<SpaceMonitor>, mailboxes: &Arc<Mailboxes>) -> runtime::On
     })
 }
 
+/// Marks the directory first; only then frames may say so.
+fn on_version(dir: &Path, transport: Option<Arc<Transport>>) -> runtime::OnVersion {
+    let dir = dir.to_owned();
+    // Shards may learn of it at once.
+    let marking = parking_lot::Mutex::new(());
+    Arc::new(move |version| {
+        let _alone = marking.lock();
+        DataDir::mark(&dir, version).map_err(|error| match error {
+            OpenError::Full(_) => FatalError::Full(error.to_string()),
+            OpenError::DamagedIdentity(_) | OpenError::LostIdentity(_) => {
+                FatalError::Corrupt(error.to_string())
+            }
+            _ => FatalError::Storage(error.to_string()),
+        })?;
+        tracing::info!(
+            version,
+            "the directory is marked with the cluster's version"
+        );
+        if let Some(transport) = &transport {
+            transport.set_wire_version(version);
+        }
+        Ok(())
+    })
+}
+
 fn heed(mailboxes: &Mailboxes, mode: WriteMode) {
     mailboxes.refuse_writes(mode.refuses_writes());
     mailboxes.refuse_entries(mode.refuses_entries());
@@ -331,6 +371,7 @@ struct Opened {
     node: u64,
     incarnation: u64,
     nonce: u64,
+    version: u32,
 }
 
 fn open_dir(path: PathBuf, identity: Option<(Uuid, u64)>) -> Result<Opened, Failure> {
@@ -346,6 +387,7 @@ fn open_dir(path: PathBuf, identity: Option<(Uuid, u64)>) -> Result<Opened, Fail
     let grown = dir.grow_incarnation()?;
     let (counter, nonce) = grown.map_or((1, 0), |g| (g.counter, g.nonce));
     Ok(Opened {
+        version: dir.version(),
         dir,
         space,
         cluster,
@@ -388,6 +430,7 @@ impl Node {
             node,
             incarnation,
             nonce,
+            version,
         } = open_dir(path, None)?;
         let fresh = !dir.engine().exists();
         let disk = Disk::open(dir, space)?;
@@ -397,6 +440,7 @@ impl Node {
             seed: nonce,
             incarnation,
             nonce,
+            version,
             seeds: vec![NodeId(node)],
             expire: config.ttl_interval,
         };
@@ -407,17 +451,14 @@ impl Node {
             log,
             space,
         } = disk;
-        let full = on_full(&space, &prepared.mailboxes());
+        let hooks = Hooks {
+            fatal: on_fatal(dir.path()),
+            full: on_full(&space, &prepared.mailboxes()),
+            version: on_version(dir.path(), None),
+        };
         let known = !log.recover()?.is_empty();
         let runtime = prepared
-            .start(
-                &runtime_config,
-                store,
-                log,
-                Arc::new(NoNetwork),
-                on_fatal(dir.path()),
-                full,
-            )
+            .start(&runtime_config, store, log, Arc::new(NoNetwork), hooks)
             .map_err(start_failure)?;
         if fresh || !known {
             let own = NodeRecord {
@@ -476,6 +517,7 @@ impl Node {
             space,
             incarnation,
             nonce,
+            version,
             ..
         } = open_dir(config.data_dir.clone(), Some(identity))?;
         let disk = Disk::open(dir, space)?;
@@ -490,6 +532,7 @@ impl Node {
             seed: nonce,
             incarnation,
             nonce,
+            version,
             seeds,
             expire: Duration::ZERO,
         };
@@ -541,6 +584,8 @@ impl Node {
                 Failure::new(status, chain(&error))
             })?;
         let transport = Arc::new(transport);
+        // Before anybody is dialled: an older build would not listen to a newer one than the cluster's.
+        transport.set_wire_version(version);
         let addresses: HashMap<NodeId, String> = config
             .seeds
             .iter()
@@ -556,15 +601,13 @@ impl Node {
         let _ = peers.transport.set(transport.clone());
         let _ = control.transport.set(transport.clone());
         start_gossip(&control, &transport).await;
+        let hooks = Hooks {
+            fatal: on_fatal(dir.path()),
+            full: on_full(&control.space, &control.mailboxes),
+            version: on_version(dir.path(), Some(transport.clone())),
+        };
         let runtime = prepared
-            .start(
-                &runtime_config,
-                store,
-                log,
-                Arc::new(peers),
-                on_fatal(dir.path()),
-                on_full(&control.space, &control.mailboxes),
-            )
+            .start(&runtime_config, store, log, Arc::new(peers), hooks)
             .map_err(start_failure)?;
         let drain = Duration::from_secs(config.drain_seconds);
         let parts = Parts {

@@ -26,7 +26,7 @@ def kind(tmp_path_factory):
     kind = Kind(tmp_path_factory.mktemp("kind"))
     archives = images(IMAGES)
     for archive in archives:
-        assert os.path.exists(archive), f"{archive} is missing: make images"
+        assert os.path.exists(archive), f"{archive} is missing: scripts/images --next, after scripts/next"
     if kind.exists() and not KEEP:
         kind.delete()
     try:

@@ -180,6 +180,18 @@ fn mutants_are_not_in_default_builds() {
 }
 
 #[test]
+fn the_next_version_is_not_in_default_builds() {
+    for manifest in ["node/Cargo.toml", "operator/Cargo.toml", "tests/Cargo.toml"] {
+        let text = std::fs::read_to_string(root().join(manifest)).expect("a manifest");
+        let asked = text.lines().any(|line| {
+            line.starts_with("default") || line.contains("\"next\"") && line.contains("kv-")
+        });
+        assert!(!asked, "{manifest} switches the next version on");
+    }
+    assert_eq!(kv_core::version::NEWEST, 1);
+}
+
+#[test]
 fn documents_name_files_that_exist() {
     let documents = [
         "README.md",

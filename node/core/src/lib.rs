@@ -19,4 +19,5 @@ pub mod tables;
 pub mod ticket;
 pub mod time;
 pub mod transactions;
+pub mod version;
 pub mod wire;

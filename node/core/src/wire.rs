@@ -18,8 +18,8 @@ use crate::api;
 use crate::ids::GroupId;
 use crate::meta::wire::{MetaEvents, MetaReply, MetaRequest, MetaWatch, NodeReport};
 
-/// Format of frames that this version writes, and the newest that it reads.
-pub const WIRE_VERSION: u8 = 1;
+/// The newest format of frames that this build reads. They are written in the version that their sender's disk is marked with.
+pub const WIRE_VERSION: u8 = crate::version::NEWEST as u8;
 const HEADER_BYTES: usize = 10;
 const RAFT_HEADER_BYTES: usize = 28;
 
@@ -288,16 +288,16 @@ pub enum Frame {
     },
 }
 
-fn header(kind: u8, target: u64, capacity: usize) -> BytesMut {
+fn header(version: u8, kind: u8, target: u64, capacity: usize) -> BytesMut {
     let mut out = BytesMut::with_capacity(HEADER_BYTES + capacity);
-    out.put_u8(WIRE_VERSION);
+    out.put_u8(version);
     out.put_u8(kind);
     out.put_u64(target);
     out
 }
 
-/// Encodes one message.
-pub fn encode(target: Target, wall_ms: u64, kind: Kind) -> Bytes {
+/// Encodes one message of a sender that writes in `version`.
+pub fn encode(version: u32, target: Target, wall_ms: u64, kind: Kind) -> Bytes {
     let body = Body {
         wall_ms,
         kind: Some(kind),
@@ -307,7 +307,7 @@ pub fn encode(target: Target, wall_ms: u64, kind: Kind) -> Bytes {
         Target::Shard(shard) => (2, u64::from(shard)),
         Target::Every => (2, 0),
     };
-    let mut out = header(tag, to, body.encoded_len());
+    let mut out = header(version as u8, tag, to, body.encoded_len());
     body.encode_raw(&mut out);
     out.freeze()
 }
@@ -318,7 +318,7 @@ pub struct RaftFrame(BytesMut);
 
 impl RaftFrame {
     pub fn new(wall_ms: u64) -> RaftFrame {
-        RaftFrame(header(0, wall_ms, 256))
+        RaftFrame(header(crate::version::FIRST as u8, 0, wall_ms, 256))
     }
 
     pub fn push(&mut self, group: GroupId, sent_at: u64, echo: u64, message: &eraftpb::Message) {
@@ -342,9 +342,16 @@ impl RaftFrame {
         self.0.len() == HEADER_BYTES
     }
 
-    pub fn finish(self) -> Bytes {
+    /// The frame of a sender that writes in `version`.
+    pub fn finish(mut self, version: u32) -> Bytes {
+        self.0[0] = version as u8;
         self.0.freeze()
     }
+}
+
+/// The version that a frame's sender writes in; 0: there is no telling.
+pub fn version(frame: &[u8]) -> u32 {
+    frame.first().copied().map_or(0, u32::from)
 }
 
 /// Reads only for whom a frame is.
@@ -422,7 +429,8 @@ mod tests {
         assert!(frame.is_empty());
         frame.push(GroupId(4), 11, 12, &message);
         frame.push(GroupId(5), 13, 14, &message);
-        let bytes = frame.finish();
+        let bytes = frame.finish(1);
+        assert_eq!(version(&bytes), 1);
         assert_eq!(target(&bytes).unwrap(), Target::Every);
         let Frame::Raft {
             wall_ms: 77,
@@ -450,7 +458,8 @@ mod tests {
             next: 3,
             refused: true,
         };
-        let whole = encode(Target::Group(GroupId(9)), 5, Kind::SnapshotAck(ack.clone()));
+        let target_group = Target::Group(GroupId(9));
+        let whole = encode(1, target_group, 5, Kind::SnapshotAck(ack.clone()));
         assert!(
             matches!(decode(&whole, |_| true).unwrap(), Frame::One { wall_ms: 5, kind: Kind::SnapshotAck(a) } if a == ack)
         );

@@ -210,7 +210,7 @@ impl Control for NodeControl {
             joined: view.state.is_known(),
             bootstrapped: view.state.is_known(),
             incarnation: self.incarnation,
-            cluster_version_max: 1,
+            cluster_version_max: kv_core::version::NEWEST,
         })
     }
 

@@ -64,6 +64,17 @@ impl Network for NoNetwork {
 /// What ends the node: called once, from any thread.
 pub type OnFatal = Arc<dyn Fn(FatalError) + Send + Sync>;
 
+/// Marks the disk with a version of the cluster, durably, and has frames say so; called from any thread, again for the same version.
+pub type OnVersion = Arc<dyn Fn(u32) -> Result<(), FatalError> + Send + Sync>;
+
+/// What the threads call when something concerns the whole node.
+#[derive(Clone)]
+pub struct Hooks {
+    pub fatal: OnFatal,
+    pub full: OnFull,
+    pub version: OnVersion,
+}
+
 /// Why the node can't go on.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FatalError {
@@ -100,6 +111,8 @@ pub struct Config {
     pub seed: u64,
     pub incarnation: u64,
     pub nonce: u64,
+    /// The version that the disk is marked with.
+    pub version: u32,
     pub seeds: Vec<NodeId>,
     /// Pause between two looks for expired items; zero: the default.
     pub expire: std::time::Duration,
@@ -165,8 +178,7 @@ impl Prepared {
         store: Arc<dyn Store>,
         log: Arc<dyn LogStore>,
         network: Arc<dyn Network>,
-        fatal: OnFatal,
-        on_full: OnFull,
+        hooks: Hooks,
     ) -> Result<Runtime, StartError> {
         let Prepared {
             mailboxes,
@@ -174,7 +186,12 @@ impl Prepared {
             log_sender,
             log_receiver,
         } = self;
-        let patience = Patience::new(on_full);
+        let Hooks {
+            fatal,
+            full,
+            version,
+        } = hooks;
+        let patience = Patience::new(full);
         let logs = log.recover().map_err(StartError::Log)?;
         let territory = shard::Territory::recovered(&*store, &logs).map_err(StartError::Recover)?;
         let territory = Arc::new(territory);
@@ -191,6 +208,7 @@ impl Prepared {
                 seed: config.seed,
                 incarnation: config.incarnation,
                 nonce: config.nonce,
+                version: config.version,
                 seeds: config.seeds.clone(),
                 flush_log_bytes: 0,
                 expire_us: config.expire.as_micros() as u64,
@@ -210,6 +228,7 @@ impl Prepared {
                 engine: engine_sender.clone(),
                 network: network.clone(),
                 fatal: fatal.clone(),
+                version: version.clone(),
                 patience: patience.clone(),
                 waiting: HashMap::new(),
                 snapshots: HashMap::new(),

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::full::Patience;
 use super::mailbox::{Event, Mailboxes, TransactResult};
-use super::{FatalError, Network, OnFatal, deliver, engine_thread, log_thread};
+use super::{FatalError, Network, OnFatal, OnVersion, deliver, engine_thread, log_thread};
 
 /// Events that one step takes at most.
 const EVENTS_A_STEP: usize = 1024;
@@ -56,6 +56,7 @@ pub struct ShardThread {
     pub engine: Sender<engine_thread::Job>,
     pub network: Arc<dyn Network>,
     pub fatal: OnFatal,
+    pub version: OnVersion,
     pub patience: Patience,
     pub waiting: HashMap<u64, Waiting>,
     pub snapshots: HashMap<u64, OpenSnapshot>,
@@ -270,6 +271,12 @@ impl ShardThread {
                 max_bytes,
             } => self.read_snapshot(transfer, max_bytes, inputs),
             Output::CloseSnapshot(transfer) => drop(self.snapshots.remove(&transfer)),
+            // Waits for the disk: what comes behind may be of that version. It happens once a version.
+            Output::Mark(version) => {
+                if let Err(error) = (self.version)(version) {
+                    (self.fatal)(error);
+                }
+            }
             Output::View(view) => self.publish(&view),
             Output::Measure {
                 group,

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
 
+use kv_core::version;
+
 use super::identity::{FORMAT, Identity, Incarnation, Malformed};
 use super::sync_dir;
 
@@ -41,7 +43,7 @@ pub enum OpenError {
         found: u64,
         expected: u64,
     },
-    #[error("{} was written in format {found} by a newer version, this one knows formats up to {FORMAT}: run the newer version again", .dir.display())]
+    #[error("{} belongs to a cluster that was raised to version {found}, and this build can write version {FORMAT} at most: it has touched nothing, run the newer build again", .dir.display())]
     NewerFormat { dir: PathBuf, found: u32 },
     #[error("the identity in {} is damaged: replace this node by a new one, its data are rebuilt from its peers", .0.display())]
     DamagedIdentity(PathBuf),
@@ -152,6 +154,7 @@ impl DataDir {
             }),
             Some(found) => Ok(found),
             None => self.write(Identity {
+                format: version::FIRST,
                 cluster,
                 node,
                 incarnation: Incarnation::default(),
@@ -175,6 +178,29 @@ impl DataDir {
             ..identity
         })?;
         Ok(Some(incarnation))
+    }
+
+    /// The version of the cluster that the directory is marked with.
+    pub fn version(&self) -> u32 {
+        self.identity
+            .map_or(version::FIRST, |identity| identity.format)
+    }
+
+    /// Marks the directory at `path`, which this process holds, with a version of the cluster: durable when this returns. Builds that can't write
+    /// that version refuse it from then on.
+    pub fn mark(path: &Path, version: u32) -> Result<(), OpenError> {
+        match read_identity(path)? {
+            Some(identity) if identity.format < version => {
+                let place = path.join("identity");
+                let marked = Identity {
+                    format: version,
+                    ..identity
+                };
+                replace(&place, &marked.encode()).map_err(OpenError::io(&place))
+            }
+            Some(_) => Ok(()),
+            None => Err(OpenError::LostIdentity(path.to_owned())),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -280,6 +306,32 @@ mod tests {
         let mut data = DataDir::open(dir, None).unwrap();
         data.claim(CLUSTER, 3).unwrap();
         data
+    }
+
+    #[test]
+    fn a_directory_is_marked_with_versions_that_only_grow() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut data = claimed(dir.path());
+        data.grow_incarnation().unwrap();
+        assert_eq!(data.version(), version::FIRST);
+        for mark in [FORMAT, version::FIRST] {
+            DataDir::mark(dir.path(), mark).unwrap();
+        }
+        drop(data);
+        let mut data = DataDir::open(dir.path(), Some((CLUSTER, 3))).unwrap();
+        assert_eq!(data.version(), FORMAT);
+        data.grow_incarnation().unwrap();
+        assert_eq!(data.version(), FORMAT, "a start keeps the mark");
+        DataDir::mark(dir.path(), FORMAT + 1).unwrap();
+        drop(data);
+        let before = fs::read(dir.path().join("identity")).unwrap();
+        let error = DataDir::open(dir.path(), Some((CLUSTER, 3))).unwrap_err();
+        assert!(
+            matches!(error, OpenError::NewerFormat { found, .. } if found == FORMAT + 1)
+                && error.to_string().contains("run the newer build again"),
+            "{error}"
+        );
+        assert_eq!(fs::read(dir.path().join("identity")).unwrap(), before);
     }
 
     #[test]

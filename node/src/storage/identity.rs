@@ -4,12 +4,15 @@
 //!   magic "RINGKVID": 8 │ format: u32 │ cluster: 16 │ node: u64 │ incarnation counter: u64 │ nonce: u64 │ CRC-32 of all before: u32
 //! ```
 //! Little endian, 56 bytes. The file is replaced as a whole (written aside, synced, renamed, directory synced), so it is
-//! always one identity or the other. A format above [`FORMAT`] is a newer version's and is left alone.
+//! always one identity or the other.
+//!
+//! The format is the version of the cluster that the whole directory is marked with ([`kv_core::version`]): it grows before anything of that version is
+//! written, and one above [`FORMAT`] is a newer build's and is left alone.
 
 use uuid::Uuid;
 
-/// The format of the whole data directory that this binary writes.
-pub const FORMAT: u32 = 1;
+/// The newest format of the whole data directory that this binary reads.
+pub const FORMAT: u32 = kv_core::version::NEWEST;
 
 const MAGIC: &[u8; 8] = b"RINGKVID";
 const BYTES: usize = 56;
@@ -17,6 +20,8 @@ const BYTES: usize = 56;
 /// Cluster and node of a directory, and which of its lives this is (DESIGN §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
+    /// What may be found in the directory.
+    pub format: u32,
     pub cluster: Uuid,
     pub node: u64,
     pub incarnation: Incarnation,
@@ -42,7 +47,7 @@ impl Identity {
     pub fn encode(&self) -> [u8; BYTES] {
         let mut out = [0; BYTES];
         out[..8].copy_from_slice(MAGIC);
-        out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        out[8..12].copy_from_slice(&self.format.to_le_bytes());
         out[12..28].copy_from_slice(self.cluster.as_bytes());
         out[28..36].copy_from_slice(&self.node.to_le_bytes());
         out[36..44].copy_from_slice(&self.incarnation.counter.to_le_bytes());
@@ -78,6 +83,7 @@ impl Identity {
             nonce: word(44),
         };
         Ok(Identity {
+            format,
             cluster: Uuid::from_bytes(cluster),
             node: word(28),
             incarnation,
@@ -97,6 +103,7 @@ mod tests {
     fn identity() -> Identity {
         let cluster = Uuid::from_bytes(std::array::from_fn(|i| i as u8));
         Identity {
+            format: 1,
             cluster,
             node: 7,
             incarnation: Incarnation {
@@ -128,9 +135,10 @@ mod tests {
             );
         }
         let mut newer = bytes.to_vec();
-        newer[8] = 2;
+        newer[8] = FORMAT as u8 + 1;
         newer.push(0);
-        assert_eq!(Identity::decode(&newer), Err(Malformed::Newer(2)));
+        let found = Err(Malformed::Newer(FORMAT + 1));
+        assert_eq!(Identity::decode(&newer), found);
     }
 
     proptest! {

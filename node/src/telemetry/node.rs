@@ -43,6 +43,42 @@ pub struct NodeMetrics {
     disk_size: Level,
     waiting: Level,
     suspects: Level,
+    #[cfg(feature = "next")]
+    next: Next,
+}
+
+/// Seen of what the version after this one adds.
+#[cfg(feature = "next")]
+#[derive(Clone, Debug, Default)]
+struct Next {
+    commands: Total,
+    records: Total,
+    reports: Total,
+}
+
+#[cfg(feature = "next")]
+impl Next {
+    fn register(&self, registry: &mut Registry) {
+        for (name, help, total) in [
+            (
+                "next_commands",
+                "Commands of the metadata applied that name their proposer",
+                &self.commands,
+            ),
+            (
+                "next_records",
+                "Pictures of the metadata whose record of the cluster names who changed it",
+                &self.records,
+            ),
+            (
+                "next_reports",
+                "Reports to the metadata leader that say in which version their node writes",
+                &self.reports,
+            ),
+        ] {
+            registry.register(name, help, total.clone());
+        }
+    }
 }
 
 /// What one shard reports: its counts; replicas, led and leaderless partitions; log bytes, remembered requests, requests under way.
@@ -52,6 +88,8 @@ impl NodeMetrics {
     pub fn register(&self, registry: &mut Registry) {
         self.register_totals(registry);
         self.register_levels(registry);
+        #[cfg(feature = "next")]
+        self.next.register(registry);
     }
 
     fn register_totals(&self, registry: &mut Registry) {
@@ -233,6 +271,12 @@ impl NodeMetrics {
         take(&self.stale_routes, sum(&|r| r.0.stale_routes));
         take(&self.bad_frames, sum(&|r| r.0.bad_frames));
         take(&self.replays, sum(&|r| r.0.replays));
+        #[cfg(feature = "next")]
+        {
+            take(&self.next.commands, sum(&|r| r.0.next_commands));
+            take(&self.next.records, sum(&|r| r.0.next_records));
+            take(&self.next.reports, sum(&|r| r.0.next_reports));
+        }
         self.replicas.set(sum(&|r| r.1.0));
         self.leaders.set(sum(&|r| r.1.1));
         self.leaderless.set(sum(&|r| r.1.2));

@@ -229,6 +229,7 @@ impl Link {
                 wire_version: shared.written_wire_version(),
                 link: self.kind.to_wire().into(),
                 to_node: self.peer.0,
+                cluster_version_max: shared.wire_version,
             })),
         }
     }

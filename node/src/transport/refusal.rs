@@ -35,6 +35,14 @@ pub enum Refusal {
         "messages of wire version {presented} can't be read here, only up to {readable}: upgrade this node first"
     )]
     NewerWireVersion { presented: u32, readable: u32 },
+    #[error(
+        "the cluster writes version {written}, and the build of node {} can write version {presented} at most: start the newer build there", node.0
+    )]
+    OldBuild {
+        node: NodeId,
+        presented: u32,
+        written: u32,
+    },
     #[error("the stream does not follow the protocol: {0}")]
     Malformed(&'static str),
 }
@@ -48,19 +56,21 @@ pub enum Reason {
     Removed,
     LowerIncarnation,
     NewerWireVersion,
+    OldBuild,
     Malformed,
     /// Said by a newer build.
     Other,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 8] = [
+    pub const ALL: [Reason; 9] = [
         Reason::OtherCluster,
         Reason::WrongNode,
         Reason::ForeignIdentity,
         Reason::Removed,
         Reason::LowerIncarnation,
         Reason::NewerWireVersion,
+        Reason::OldBuild,
         Reason::Malformed,
         Reason::Other,
     ];
@@ -74,6 +84,7 @@ impl Reason {
             Reason::Removed => "removed",
             Reason::LowerIncarnation => "lower-incarnation",
             Reason::NewerWireVersion => "newer-wire-version",
+            Reason::OldBuild => "old-build",
             Reason::Malformed => "malformed",
             Reason::Other => "other",
         }
@@ -103,6 +114,7 @@ impl Refusal {
             Refusal::Removed { .. } => Reason::Removed,
             Refusal::LowerIncarnation { .. } => Reason::LowerIncarnation,
             Refusal::NewerWireVersion { .. } => Reason::NewerWireVersion,
+            Refusal::OldBuild { .. } => Reason::OldBuild,
             Refusal::Malformed(_) => Reason::Malformed,
         }
     }

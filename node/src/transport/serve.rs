@@ -93,6 +93,17 @@ impl PeerService {
                 readable: shared.wire_version,
             });
         }
+        let (presented, written) = (
+            hello.cluster_version_max.max(1),
+            shared.written_wire_version(),
+        );
+        if presented < written {
+            return Err(Refusal::OldBuild {
+                node: claimed,
+                presented,
+                written,
+            });
+        }
         let kind = LinkKind::from_wire(hello.link).ok_or(Refusal::Malformed("unknown link"))?;
         if let Some(refusal) = refusal_of(
             claimed,

@@ -18,7 +18,7 @@ def fingerprint(der):
 def fingerprints(pem):
     """Of each certificate of a PEM text."""
     end = "-----END CERTIFICATE-----"
-    return [fingerprint(ssl.PEM_cert_to_DER_cert(part + end)) for part in pem.split(end)[:-1]]
+    return [fingerprint(ssl.PEM_cert_to_DER_cert(part.strip() + end)) for part in pem.split(end)[:-1]]
 
 
 def shown(address):

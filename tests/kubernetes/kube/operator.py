@@ -1,6 +1,7 @@
 """The operator of a test run: installed by Helm, or by plain manifests."""
 
 import os
+import re
 import subprocess
 
 from harness.wait import eventually
@@ -73,5 +74,11 @@ class Operator:
 
 
 def images(folder):
-    """The archives that `make images` wrote."""
-    return [os.path.join(folder, f"{name}.tar") for name in ("kv-node", "kv-operator")]
+    """The archives that `scripts/images --next` wrote."""
+    return [os.path.join(folder, f"{name}.tar") for name in ("kv-node", "kv-operator", "kv-node-next")]
+
+
+def next_image():
+    """The image of kv-node that claims to be of the version after this one."""
+    version = re.search(r'^version = "([^"]+)"', (ROOT / "Cargo.toml").read_text(), re.M).group(1)
+    return f"ringkv/kv-node:{version}-next"

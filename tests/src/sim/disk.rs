@@ -52,6 +52,8 @@ pub struct Disk {
     /// Starts of the node, and the last one's nonce; synced before a start says a word.
     pub incarnation: u64,
     pub nonce: u64,
+    /// Version of the cluster that it is marked with; synced before anything of that version is written.
+    pub version: u32,
     pub speed: Speed,
     waiting: VecDeque<Pending>,
     /// Written, not synced.
@@ -65,6 +67,7 @@ impl Default for Disk {
             log: MemoryLog::default(),
             incarnation: 0,
             nonce: 0,
+            version: kv_core::version::FIRST,
             speed: Speed::USUAL,
             waiting: VecDeque::new(),
             running: Vec::new(),

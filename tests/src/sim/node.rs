@@ -128,6 +128,7 @@ impl Node {
                 seed: random.next_u64(),
                 incarnation: self.disk.incarnation,
                 nonce: self.disk.nonce,
+                version: self.disk.version,
                 seeds: (1..=nodes).map(NodeId).collect(),
                 flush_log_bytes: self.flush_log_bytes,
                 expire_us: EXPIRE_US,

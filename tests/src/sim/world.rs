@@ -12,7 +12,7 @@ use kv_core::partition::ReadResult;
 use kv_core::shard::{Input, Output, Request};
 use kv_core::store::{Batch, KeyRange, Keyspace, Reader as _, Store as _};
 use kv_core::ticket::Pass;
-use kv_core::{api, read, transactions, wire};
+use kv_core::{api, read, transactions, version, wire};
 use kv_model::encoding::record::Record;
 
 use super::checker::{self, Verdict};
@@ -707,6 +707,10 @@ impl World {
                     },
                 );
             }
+            Output::Mark(version) => {
+                let disk = &mut self.node(id).disk;
+                disk.version = disk.version.max(version);
+            }
             Output::View(view) => {
                 let result = self.invariants.on_view(&view);
                 self.check(result);
@@ -904,7 +908,7 @@ impl World {
             to,
             Event::Frame {
                 from,
-                frame: wire::encode(target, wall_ms, wire::Kind::Forward(old)),
+                frame: wire::encode(version::FIRST, target, wall_ms, wire::Kind::Forward(old)),
             },
         );
     }

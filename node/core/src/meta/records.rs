@@ -40,6 +40,10 @@ pub struct Cluster {
     /// The one leave to restart a node.
     #[prost(message, optional, tag = "13")]
     pub permit: Option<Permit>,
+    /// Node that proposed the last change ([`Feature::ChangedBy`](crate::version::Feature)).
+    #[cfg(feature = "next")]
+    #[prost(uint64, tag = "100")]
+    pub changed_by: u64,
 }
 
 /// What the operator sets for the whole cluster; 0 and empty are the defaults.
@@ -128,6 +132,9 @@ pub struct Node {
     /// It drains because it is gone: when it comes back, it is refused.
     #[prost(bool, tag = "12")]
     pub lost: bool,
+    /// The newest version of the cluster that its last start can write.
+    #[prost(uint32, tag = "13")]
+    pub version_max: u32,
 }
 
 /// Where a node listens, for those on a network.

@@ -17,6 +17,7 @@ use super::wire::{
     UpdateTable,
 };
 use crate::ids::{GroupId, NodeId};
+use crate::version::{self, Feature};
 use crate::wire::RequestId;
 
 /// Replies that are remembered for retries.
@@ -113,6 +114,11 @@ impl MetaState {
 
     pub fn revision(&self) -> u64 {
         self.cluster.revision
+    }
+
+    /// Whether the cluster has the version that a feature came with: before that nothing of it may be written.
+    pub fn may_write(&self, feature: Feature) -> bool {
+        self.cluster.cluster_version >= feature.since()
     }
 
     /// Whether the cluster's records are here at all.
@@ -320,6 +326,10 @@ impl MetaState {
         }
         let mut cluster = edit.state.cluster.clone();
         cluster.revision += 1;
+        #[cfg(feature = "next")]
+        if edit.state.may_write(Feature::ChangedBy) {
+            cluster.changed_by = request.proposed_by;
+        }
         outcome.revision = cluster.revision;
         edit.remember(request.id, &outcome, &mut cluster);
         edit.set(Record::Cluster(cluster));
@@ -422,8 +432,16 @@ impl Edit<'_> {
         if start.incarnation == node.incarnation {
             return Ok(node.id);
         }
+        let version_max = start.version_max.max(version::FIRST);
+        if version_max < self.state.cluster.cluster_version {
+            return refuse(
+                MetaRefusal::OldBuild,
+                version::too_old(self.state.cluster.cluster_version, version_max),
+            );
+        }
         let mut node = node.clone();
         (node.incarnation, node.nonce) = (start.incarnation, start.nonce);
+        node.version_max = version_max;
         if matches!(node.state(), NodeState::Joining | NodeState::Down) {
             node.set_state(NodeState::Up);
             node.down_since_ms = 0;

@@ -9,6 +9,7 @@ use super::wire::{
     ReturnPermit, TakePermit,
 };
 use crate::mutants::{Mutant, active};
+use crate::version;
 
 impl Edit<'_> {
     fn node(&self, id: u64) -> Result<Node> {
@@ -338,10 +339,31 @@ impl Edit<'_> {
             );
         }
         if version == cluster.cluster_version + 1 {
+            self.can_all_write(version)?;
             cluster.cluster_version = version;
             self.set(Record::Cluster(cluster));
         }
         Ok(u64::from(version))
+    }
+
+    /// Whether every node that ever started can write a version. Who has not begun yet holds nothing, and is asked when it registers.
+    fn can_all_write(&self, version: u32) -> Result<()> {
+        let cannot = |n: &&Node| {
+            n.state() != NodeState::Removed
+                && n.incarnation > 0
+                && n.version_max.max(version::FIRST) < version
+        };
+        match self.state.nodes.values().find(cannot) {
+            Some(node) => refuse(
+                MetaRefusal::Refused,
+                format!(
+                    "node {} can write version {} at most: upgrade or remove it first",
+                    node.id,
+                    node.version_max.max(version::FIRST)
+                ),
+            ),
+            None => Ok(()),
+        }
     }
 }
 
@@ -373,4 +395,137 @@ fn same(members: &[Member], target: &[Member]) -> bool {
         && members
             .iter()
             .all(|m| m.role() == Role::Voter && voters.contains(&m.replica))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::records::NodeState;
+    use super::super::state::MetaState;
+    use super::super::wire::{
+        Change, MetaRefusal, MetaRequest, NodeChange, NodeEvent, Outcome, Register, ReserveNode,
+    };
+    use super::*;
+    use crate::wire::RequestId;
+
+    fn cluster(nodes: u64) -> MetaState {
+        let nodes = (1..=nodes).map(|id| Node {
+            id,
+            zone: format!("z{id}"),
+            host: format!("h{id}"),
+            weight: 1,
+            tokens: vec![bytes::Bytes::copy_from_slice(&u128::from(id).to_be_bytes())],
+            ..Default::default()
+        });
+        MetaState::bootstrap("c".into(), nodes.collect(), 1, 1)
+    }
+
+    fn apply(state: &mut MetaState, change: Change) -> Outcome {
+        let id = RequestId {
+            origin: 1,
+            number: state.cluster.next_reply,
+        };
+        let request = MetaRequest {
+            id,
+            change: Some(change),
+            ..Default::default()
+        };
+        state.apply(&request).0
+    }
+
+    fn register(state: &mut MetaState, node: u64, incarnation: u64, version_max: u32) -> Outcome {
+        let start = Register {
+            node,
+            incarnation,
+            nonce: incarnation,
+            version_max,
+        };
+        apply(state, Change::Register(start))
+    }
+
+    fn raise(state: &mut MetaState, version: u32) -> MetaRefusal {
+        apply(state, Change::RaiseVersion(version)).refusal()
+    }
+
+    #[test]
+    fn a_version_is_raised_once_all_that_started_can_write_it() {
+        let mut state = cluster(3);
+        for node in 1..=3 {
+            register(&mut state, node, 1, 2);
+        }
+        register(&mut state, 3, 2, 0);
+        let refused = apply(&mut state, Change::RaiseVersion(2));
+        assert_eq!(refused.refusal(), MetaRefusal::Refused);
+        assert!(refused.message.contains("node 3 can write version 1"));
+        // Down is not gone: it may come back as what it last was.
+        let silent = NodeChange {
+            node: 3,
+            event: NodeEvent::Silent as i32,
+            at_ms: 1,
+        };
+        apply(&mut state, Change::NodeChange(silent));
+        assert_eq!(raise(&mut state, 2), MetaRefusal::Refused);
+        register(&mut state, 3, 3, 2);
+        assert_eq!(raise(&mut state, 3), MetaRefusal::Refused, "2 comes first");
+        assert_eq!(raise(&mut state, 2), MetaRefusal::None);
+        assert_eq!(state.cluster.cluster_version, 2);
+        assert_eq!(raise(&mut state, 2), MetaRefusal::None, "the same again");
+        assert_eq!(raise(&mut state, 1), MetaRefusal::None);
+        assert_eq!(state.cluster.cluster_version, 2, "it only grows");
+    }
+
+    #[test]
+    fn who_was_removed_or_has_not_begun_holds_nothing_up() {
+        let mut state = cluster(3);
+        for node in 1..=3 {
+            register(&mut state, node, 1, 1 + u32::from(node < 3));
+        }
+        assert_eq!(raise(&mut state, 2), MetaRefusal::Refused);
+        let mut gone = state.nodes[&3].clone();
+        gone.set_state(NodeState::Removed);
+        let row = Record::Node(gone);
+        let taken = state.put_row(&row.key().encode(), Some(row.encode()));
+        assert!(taken.is_ok());
+        let name = "c-4".to_owned();
+        let reserved = apply(&mut state, Change::ReserveNode(ReserveNode { name })).value;
+        assert_eq!(raise(&mut state, 2), MetaRefusal::None);
+        let refused = register(&mut state, reserved, 1, 1);
+        assert_eq!(refused.refusal(), MetaRefusal::OldBuild);
+        assert!(refused.message.contains("can write version 1 at most"));
+        assert_eq!(state.nodes[&reserved].incarnation, 0);
+        assert_eq!(
+            register(&mut state, 1, 2, 0).refusal(),
+            MetaRefusal::OldBuild
+        );
+        assert_eq!(register(&mut state, 1, 2, 2).refusal(), MetaRefusal::None);
+    }
+
+    #[test]
+    fn a_build_that_says_nothing_is_of_the_first_version() {
+        let mut state = cluster(1);
+        register(&mut state, 1, 1, 0);
+        assert_eq!(state.nodes[&1].version_max, 1);
+        assert_eq!(raise(&mut state, 2), MetaRefusal::Refused);
+    }
+
+    #[cfg(feature = "next")]
+    #[test]
+    fn what_came_with_the_next_version_is_written_from_then_on() {
+        let mut state = cluster(1);
+        register(&mut state, 1, 1, 2);
+        let signed = |state: &mut MetaState, number| {
+            let request = MetaRequest {
+                id: RequestId { origin: 9, number },
+                proposed_by: 7,
+                change: Some(Change::ReserveNode(ReserveNode {
+                    name: format!("c-{number}"),
+                })),
+                ..Default::default()
+            };
+            state.apply(&request);
+            state.cluster.changed_by
+        };
+        assert_eq!(signed(&mut state, 10), 0);
+        assert_eq!(raise(&mut state, 2), MetaRefusal::None);
+        assert_eq!(signed(&mut state, 11), 7);
+    }
 }

@@ -9,6 +9,7 @@ use super::records::{Group, Node, NodeState};
 use super::state::MetaState;
 use crate::ids::{GroupId, NodeId};
 use crate::ticket::Ticket;
+use crate::version::Feature;
 
 /// A partition as routing sees it.
 #[derive(Clone, Debug)]
@@ -68,6 +69,11 @@ impl View {
 
     pub fn revision(&self) -> u64 {
         self.state.revision()
+    }
+
+    /// As [`MetaState::may_write`].
+    pub fn may_write(&self, feature: Feature) -> bool {
+        self.state.may_write(feature)
     }
 
     /// The partition that holds a row.

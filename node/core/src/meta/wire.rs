@@ -78,6 +78,9 @@ pub struct Register {
     pub incarnation: u64,
     #[prost(uint64, tag = "3")]
     pub nonce: u64,
+    /// The newest version of the cluster that it can write; 0: the first.
+    #[prost(uint32, tag = "4")]
+    pub version_max: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -214,6 +217,10 @@ pub struct MetaRequest {
     /// Term of the leader that proposed it; 0 until then.
     #[prost(uint64, tag = "3")]
     pub term: u64,
+    /// Node of the leader that proposed it ([`Feature::ProposedBy`](crate::version::Feature)).
+    #[cfg(feature = "next")]
+    #[prost(uint64, tag = "100")]
+    pub proposed_by: u64,
     #[prost(
         oneof = "Change",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 42, 50, 51, 52, 53, 54, 55, 56, 57, 58, 70"
@@ -372,6 +379,8 @@ pub enum MetaRefusal {
     Stale = 8,
     /// It can't be done as things are; the message says why.
     Refused = 9,
+    /// The node's build can't write what the cluster writes.
+    OldBuild = 10,
 }
 
 /// How a change ended.
@@ -465,6 +474,10 @@ pub struct NodeReport {
     /// Of partitions led here whose tables have something in the making.
     #[prost(message, repeated, tag = "30")]
     pub feeds: Vec<FeedReport>,
+    /// Version that the node writes in ([`Feature::ReportedVersion`](crate::version::Feature)).
+    #[cfg(feature = "next")]
+    #[prost(uint32, tag = "100")]
+    pub version: u32,
 }
 
 /// What the leader of a group says of it.

@@ -17,6 +17,7 @@ use crate::meta::{MetaState, View, watch};
 use crate::partition::ReplyTo;
 use crate::partition::command::{Place, ReplicaState, content, replica_key};
 use crate::store::{Batch, Keyspace, LogWrite};
+use crate::version::NEWEST;
 use crate::wire::{Kind, Target, shard_of};
 use prost::Message as _;
 
@@ -51,6 +52,7 @@ impl Shard {
 
     fn publish(&mut self, state: MetaState) {
         let view = Arc::new(self.view.next(state, self.meta_hint));
+        self.learn_version(view.state.cluster.cluster_version);
         self.out.push(Output::View(view.clone()));
         self.on_view(view);
     }
@@ -64,6 +66,11 @@ impl Shard {
     }
 
     pub(super) fn on_view(&mut self, view: Arc<View>) {
+        self.learn_version(view.state.cluster.cluster_version);
+        #[cfg(feature = "next")]
+        {
+            self.counts.next_records += u64::from(view.state.cluster.changed_by > 0);
+        }
         self.view = view.clone();
         let me = self.config.node;
         if let Some(node) = view.node(me) {
@@ -298,8 +305,8 @@ impl Shard {
         let request = MetaRequest {
             id,
             reply_shard: self.config.shard,
-            term: 0,
             change: Some(change),
+            ..Default::default()
         };
         self.meta_pending.insert(
             id,
@@ -418,6 +425,9 @@ impl Shard {
                 MetaRefusal::UnknownNode => self
                     .out
                     .push(Output::Fatal(Fatal::Removed(reply.outcome.message.clone()))),
+                MetaRefusal::OldBuild => self.out.push(Output::Fatal(Fatal::OldBuild(
+                    reply.outcome.message.clone(),
+                ))),
                 _ => {}
             }
         }
@@ -549,6 +559,7 @@ impl Shard {
                     node,
                     incarnation,
                     nonce,
+                    version_max: NEWEST,
                 }),
                 deadline,
             );

@@ -21,6 +21,7 @@ use crate::partition::requests::RequestTable;
 use crate::partition::{Effects, Partition};
 use crate::store::{Batch, Keyspace, LogWrite};
 use crate::time::Now;
+use crate::version;
 use crate::wire::{Kind, RaftFrame, RaftMessage, SnapshotAck, SnapshotChunk, Target};
 
 /// Entries that stay in the log for followers that are a little behind.
@@ -571,6 +572,7 @@ impl Shard {
         let mut sends = Vec::new();
         let mut changed = false;
         let mut began = false;
+        let mut raised = version::FIRST;
         let steps = self.steps;
         let Some(Replica {
             group,
@@ -596,9 +598,16 @@ impl Shard {
                 began = partition.is_serving() && !served;
             }
             Machine::Metadata(metadata) => {
-                changed = metadata.apply(group, committed, &mut fx.batch, self.now, &mut sends)
+                changed = metadata.apply(group, committed, &mut fx.batch, self.now, &mut sends);
+                raised = metadata.state.cluster.cluster_version;
+                #[cfg(feature = "next")]
+                {
+                    self.counts.next_commands += std::mem::take(&mut metadata.next_commands);
+                }
             }
         }
+        // Before what was applied: it may be of the new version already.
+        self.learn_version(raised);
         let born = std::mem::take(&mut fx.born);
         self.realise(id, fx);
         self.send_all(sends);
@@ -660,7 +669,7 @@ impl Shard {
                     self.out.push(Output::Send {
                         to,
                         lane: Lane::Small,
-                        frame: full.finish(),
+                        frame: full.finish(self.version),
                     });
                 }
             }
@@ -887,13 +896,18 @@ impl Shard {
             .collect();
         replica.group.set_members(places);
         replica.group.applied_by_snapshot(at.0, at.1);
+        let mut raised = version::FIRST;
         match &mut replica.machine {
             Machine::Partition(partition) => {
                 let kept = &received.kept;
                 partition.restored(state, requests_of(kept), intents_of(kept));
             }
-            Machine::Metadata(metadata) => metadata.restored(state, metadata_of(&received.kept)),
+            Machine::Metadata(metadata) => {
+                metadata.restored(state, metadata_of(&received.kept));
+                raised = metadata.state.cluster.cluster_version;
+            }
         }
+        self.learn_version(raised);
         if let Some(ticket) = self.view.ticket(id) {
             ticket.turn();
         }

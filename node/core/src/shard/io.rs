@@ -167,6 +167,9 @@ pub enum Fatal {
     /// The cluster does not know this node any more.
     #[error("{0}")]
     Removed(String),
+    /// The cluster writes what this build can't.
+    #[error("{0}")]
+    OldBuild(String),
     /// What is on the disk contradicts itself.
     #[error("the disk lost what it had promised: {0}")]
     Inconsistent(String),
@@ -230,6 +233,8 @@ pub enum Output {
         clear: Vec<KeyRange>,
         batch: Batch,
     },
+    /// Mark the disk with a version of the cluster, durably, before any output behind this one: they may be of that version.
+    Mark(u32),
     /// A new picture of the metadata, for all shards and the front ends.
     View(Arc<View>),
     /// Say how large a range of the engine is, and if it is larger than so many bytes, where it falls into some equal parts.

@@ -213,6 +213,8 @@ impl Shard {
                 groups: groups.to_vec(),
                 cpu_us: self.cpu_us,
                 shuns: self.handing_over || self.mood.refuse_writes || self.mood.clock_ahead,
+                #[cfg(feature = "next")]
+                version: self.written(crate::version::Feature::ReportedVersion),
                 ..Default::default()
             };
             self.send(
@@ -221,6 +223,15 @@ impl Shard {
                 Lane::Small,
                 Kind::NodeReport(report),
             );
+        }
+    }
+
+    /// The version that is written here, where a message may say so.
+    #[cfg(feature = "next")]
+    fn written(&self, feature: crate::version::Feature) -> u32 {
+        match self.view.may_write(feature) {
+            true => self.version,
+            false => 0,
         }
     }
 }

@@ -87,6 +87,9 @@ pub struct Metadata {
     /// (partition, index or stream) that are reported to be set up.
     fed: BTreeSet<(u64, u64)>,
     own_requests: u64,
+    /// Commands applied that name who proposed them.
+    #[cfg(feature = "next")]
+    pub next_commands: u64,
     pub reports: Reports,
     relief: Relief,
     relieved_at: u64,
@@ -110,6 +113,8 @@ impl Metadata {
             led: BTreeSet::new(),
             fed: BTreeSet::new(),
             own_requests: 0,
+            #[cfg(feature = "next")]
+            next_commands: 0,
             reports: Reports::default(),
             relief: Relief::default(),
             relieved_at: 0,
@@ -145,6 +150,8 @@ impl Metadata {
                 return sends.push((to, told(id, MetaRefusal::Refused, why)));
             }
         }
+        #[cfg(feature = "next")]
+        self.sign(group, &mut request);
         match propose(group, request) {
             Some((index, term)) => drop(self.proposed.insert(index, (id, to, term))),
             None => sends.push((to, refused(id, MetaRefusal::NotLeader, leader))),
@@ -229,6 +236,10 @@ impl Metadata {
             return;
         };
         let outcome = if term == entry.term {
+            #[cfg(feature = "next")]
+            {
+                self.next_commands += u64::from(request.proposed_by > 0);
+            }
             let (outcome, rows) = self.state.apply(&request);
             for row in &rows {
                 match &row.value {
@@ -546,14 +557,26 @@ impl Metadata {
             origin: OWN_ORIGIN,
             number,
         };
-        let _ = propose(
-            group,
-            MetaRequest {
-                id,
-                change: Some(change),
-                ..Default::default()
-            },
-        );
+        let request = MetaRequest {
+            id,
+            change: Some(change),
+            ..Default::default()
+        };
+        #[cfg(feature = "next")]
+        let request = {
+            let mut request = request;
+            self.sign(group, &mut request);
+            request
+        };
+        let _ = propose(group, request);
+    }
+
+    /// Names the proposer of a command, where that may be written.
+    #[cfg(feature = "next")]
+    fn sign(&self, group: &Group, request: &mut MetaRequest) {
+        if self.state.may_write(crate::version::Feature::ProposedBy) {
+            request.proposed_by = group.leader().map_or(0, |(_, node)| node.0);
+        }
     }
 
     /// A node says how far the indexes and streams in the making are in the partitions that it leads.

@@ -47,6 +47,7 @@ use crate::partition::command::ReplicaState;
 use crate::partition::{Effect, Effects, Mood, ReplyTo};
 use crate::store::{LogWrite, RecoveredLog};
 use crate::time::{CLOCK_AHEAD_MS, Now, TICK_US};
+use crate::version::{self, NEWEST};
 use crate::wire::{
     self, Forward, ForwardReply, Frame, Kind, RaftFrame, Refusal, RequestId, Target, shard_of,
 };
@@ -74,6 +75,8 @@ pub struct Config {
     /// This start of the node: a counter and a nonce.
     pub incarnation: u64,
     pub nonce: u64,
+    /// The version that the disk is marked with.
+    pub version: u32,
     /// Nodes that may know the metadata, before any are known here.
     pub seeds: Vec<NodeId>,
     /// Bytes of log after which the engine is flushed; 0: the default.
@@ -134,6 +137,13 @@ pub struct Counts {
     pub children_declined: u64,
     /// Snapshots that came while another replica held some of their rows.
     pub snapshots_held_back: u64,
+    /// Commands applied, pictures of the metadata seen and reports heard that had what the version after this one adds.
+    #[cfg(feature = "next")]
+    pub next_commands: u64,
+    #[cfg(feature = "next")]
+    pub next_records: u64,
+    #[cfg(feature = "next")]
+    pub next_reports: u64,
 }
 
 #[derive(Debug)]
@@ -163,6 +173,8 @@ pub struct Shard {
     /// State found at the start whose log is gone: a removal that was interrupted, or a loss.
     remains: BTreeMap<GroupId, ReplicaState>,
     view: Arc<View>,
+    /// The version that is written here: the disk is marked with it before any output that has something of it.
+    version: u32,
     registered: bool,
     gateway: Gateway,
     /// Changes of the metadata that this node wants.
@@ -246,7 +258,7 @@ impl Shard {
             self.out.push(Output::Send {
                 to,
                 lane: Lane::Small,
-                frame: frame.finish(),
+                frame: frame.finish(self.version),
             });
         }
         if !self.writes.is_empty() {
@@ -459,7 +471,26 @@ impl Shard {
         self.maybe_flush();
     }
 
+    /// The cluster has a version, as a committed command, a picture of it, or a peer that knows of it says.
+    fn learn_version(&mut self, version: u32) {
+        if version <= self.version {
+            return;
+        }
+        if version > NEWEST {
+            let why = version::too_old(version, NEWEST);
+            self.out.push(Output::Fatal(Fatal::OldBuild(why)));
+            return;
+        }
+        self.version = version;
+        self.out.push(Output::Mark(version));
+    }
+
     fn on_frame(&mut self, from: NodeId, frame: &Bytes) {
+        let version = wire::version(frame);
+        // One that this build can't read is refused below: it is no word to end by.
+        if version <= NEWEST {
+            self.learn_version(version);
+        }
         let (shard, shards) = (self.config.shard, self.config.shards);
         match wire::decode(frame, |group| shard_of(group, shards) == shard) {
             Ok(Frame::Raft { wall_ms, messages }) => {
@@ -521,6 +552,10 @@ impl Shard {
             Kind::Lead(lead) => self.on_lead(&lead),
             Kind::NodeReport(report) => {
                 let now = self.now;
+                #[cfg(feature = "next")]
+                {
+                    self.counts.next_reports += u64::from(report.version > 0);
+                }
                 self.with_metadata(|metadata, group, _| {
                     let making = !report.leads.is_empty() || !report.feeds.is_empty();
                     metadata.on_feeds(&report.feeds);
@@ -637,7 +672,7 @@ impl Shard {
             self.out.push(Output::Send {
                 to,
                 lane,
-                frame: wire::encode(target, self.now.wall_ms, kind),
+                frame: wire::encode(self.version, target, self.now.wall_ms, kind),
             });
         }
     }

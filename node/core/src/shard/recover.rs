@@ -38,6 +38,7 @@ impl Shard {
     /// An empty shard.
     fn empty(config: Config, now: Now) -> Shard {
         Shard {
+            version: config.version,
             config,
             now,
             last_tick: now.mono_us,

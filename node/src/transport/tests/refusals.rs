@@ -29,6 +29,7 @@ fn hello() -> Hello {
         wire_version: WIRE_VERSION,
         link: Link::Small.into(),
         to_node: 1,
+        cluster_version_max: WIRE_VERSION,
     }
 }
 
@@ -138,6 +139,16 @@ async fn each_reason_is_told() {
                 ..hello()
             },
             "upgrade this node",
+        ),
+        (
+            Reason::OldBuild,
+            two.clone(),
+            Hello {
+                wire_version: WIRE_VERSION - 1,
+                cluster_version_max: WIRE_VERSION - 1,
+                ..hello()
+            },
+            "the build of node 2 can write version 2 at most",
         ),
         (
             Reason::Removed,
