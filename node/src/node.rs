@@ -447,6 +447,7 @@ impl Node {
             space,
             transport: OnceLock::new(),
             gossip: OnceLock::new(),
+            database: OnceLock::new(),
         });
         let parts = Parts {
             runtime,
@@ -510,6 +511,7 @@ impl Node {
             space,
             transport: OnceLock::new(),
             gossip: OnceLock::new(),
+            database: OnceLock::new(),
         });
         let tls = TlsFiles {
             ca: config.tls.ca.clone(),
@@ -710,6 +712,8 @@ impl Parts {
             runtime.store.clone(),
             on_fatal(dir.path()),
         ));
+        // Set once, right here.
+        let _ = control.database.set(client.clone());
         let front = CancellationToken::new();
         let dynamo_at = listener
             .local_addr()
