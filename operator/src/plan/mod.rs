@@ -7,6 +7,8 @@
 //!         Reserve ──► Prepare ──► Describe ──► Start ──► ChangeRing ──► (the data plane moves)                    come
 //!         (places taken) ──► Drain ──► ChangeRing ──► (the data plane moves) ──► Remove ──► Stop ──► Forget       go
 //!         Restart with a permit ──► Start ──► ReturnPermit                                                       roll
+//!
+//! table:  of a KvTable, by itself
 //! ```
 //!
 //! Level-triggered: only what was observed counts, so that whoever dies between two steps goes on where it stopped, and a spec that
@@ -23,6 +25,7 @@ pub mod preview;
 mod restart;
 pub mod roster;
 pub mod seats;
+pub mod table;
 pub mod tokens;
 
 use std::collections::BTreeSet;
