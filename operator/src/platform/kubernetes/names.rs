@@ -37,6 +37,8 @@ pub const USED: &str = "ringkv.dev/used";
 pub const APPLIED: &str = "ringkv.dev/applied";
 /// Annotation of a `KvCluster`: what a person ordered beside the spec.
 pub const ORDERS: &str = "ringkv.dev/orders";
+/// Finalizer of a `KvTable` whose table goes with it.
+pub const TABLE_FINALIZER: &str = "ringkv.dev/table";
 /// Where the scheduler put a volume.
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// The zone of a worker.
