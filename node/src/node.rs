@@ -488,6 +488,7 @@ impl Node {
             space,
             transport: OnceLock::new(),
             gossip: OnceLock::new(),
+            database: OnceLock::new(),
         });
         let parts = Parts {
             runtime,
@@ -553,6 +554,7 @@ impl Node {
             space,
             transport: OnceLock::new(),
             gossip: OnceLock::new(),
+            database: OnceLock::new(),
         });
         let tls = TlsFiles {
             ca: config.tls.ca.clone(),
@@ -753,6 +755,8 @@ impl Parts {
             runtime.store.clone(),
             on_fatal(dir.path()),
         ));
+        // Set once, right here.
+        let _ = control.database.set(client.clone());
         let front = CancellationToken::new();
         let dynamo_at = listener
             .local_addr()

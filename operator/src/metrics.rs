@@ -24,6 +24,8 @@ struct Inner {
     api_calls: Family<Vec<(&'static str, &'static str)>, Counter>,
     status_writes: Counter,
     clusters: Gauge,
+    table_reconciles: Family<Vec<(&'static str, &'static str)>, Counter>,
+    tables: Gauge,
     is_leader: Gauge,
 }
 
@@ -60,6 +62,17 @@ impl Default for Metrics {
             "KvClusters that are looked after",
             Clone::clone(&clusters),
         );
+        let (table_reconciles, tables) = (Family::default(), Gauge::default());
+        registry.register(
+            "table_reconciles",
+            "Looks at KvTables by outcome: done, failed",
+            Clone::clone(&table_reconciles),
+        );
+        registry.register(
+            "tables",
+            "KvTables that are looked after",
+            Clone::clone(&tables),
+        );
         registry.register(
             "is_leader",
             "1 while this process does the work, 0 while it stands by",
@@ -72,6 +85,8 @@ impl Default for Metrics {
             api_calls,
             status_writes,
             clusters,
+            table_reconciles,
+            tables,
             is_leader,
         }))
     }
@@ -101,6 +116,20 @@ impl Metrics {
         self.0
             .clusters
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a look at a `KvTable`.
+    pub fn table_reconciled(&self, outcome: &'static str) {
+        let labels: Labels<1> = [("outcome", outcome)];
+        self.0
+            .table_reconciles
+            .get_or_create(&labels.to_vec())
+            .inc();
+    }
+
+    /// Notes how many `KvTable`s there are.
+    pub fn set_tables(&self, count: usize) {
+        self.0.tables.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Notes whether this process does the work.

@@ -164,7 +164,7 @@ def test_crds_are_those_in_the_repository():
     status, out, err = run(binary("kv-operator"), "crds")
     assert status == 0, err
     written = sorted((REPOSITORY / "crds").glob("*.yaml"))
-    assert out == "".join(file.read_text() for file in written), "run: make crds"
+    assert out == "---\n".join(file.read_text() for file in written), "run: make crds"
 
 
 def test_an_operator_that_nobody_started_right(tmp_path):

@@ -67,7 +67,9 @@ def namespace(kind, request):
     kind.kubectl("create", "namespace", name)
     request.node.namespace = name
     yield name
+    # Tables of clusters that are gone wait for nobody.
     kind.kubectl("delete", "kvcluster", "--all", "-n", name, check=False)
+    kind.kubectl("delete", "kvtable", "--all", "-n", name, "--wait=false", check=False)
     kind.kubectl("delete", "namespace", name, "--wait=false", check=False)
 
 
@@ -101,6 +103,7 @@ def collect(kind, namespace, folder):
     told["nodes"] = kind.kubectl("get", "nodes", "-o", "wide", check=False)
     if namespace:
         told["objects"] = kind.kubectl("get", "kvcluster,sts,pods,pvc,pdb,svc", "-n", namespace, "-o", "wide", check=False)
+        told["kvtables"] = kind.kubectl("get", "kvtable", "-n", namespace, "-o", "yaml", check=False)
         told["kvclusters"] = kind.kubectl("get", "kvcluster", "-n", namespace, "-o", "yaml", check=False)
         told["pods"] = kind.kubectl("describe", "pods", "-n", namespace, check=False)
         told["events"] = kind.kubectl("get", "events", "-n", namespace, "--sort-by=.lastTimestamp", check=False)

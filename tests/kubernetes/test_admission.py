@@ -50,7 +50,7 @@ def said(kind, namespace, spec, name="rides"):
 @pytest.fixture
 def definitions(kind):
     kind.kubectl("apply", "--server-side", "--force-conflicts", "-f", ROOT / "crds")
-    kind.kubectl("wait", "--for=condition=Established", "crd/kvclusters.ringkv.dev", "--timeout=30s")
+    kind.kubectl("wait", "--for=condition=Established", "crd/kvclusters.ringkv.dev", "crd/kvtables.ringkv.dev", "--timeout=30s")
 
 
 def test_what_can_not_work_is_refused_with_what_to_change(kind, definitions, namespace):
@@ -61,7 +61,7 @@ def test_what_can_not_work_is_refused_with_what_to_change(kind, definitions, nam
     assert status != 0
     status, text = said(kind, namespace, {"nodes": 3}, name="r" * 41)
     assert status != 0 and "at most 40 characters" in text, text
-    for name in ("cluster.yaml",):
+    for name in ("cluster.yaml", "table.yaml"):
         told = kind.kubectl("apply", "--server-side", "--dry-run=server", "-n", namespace, "-f", ROOT / "examples" / name)
         assert "serverside-applied" in told
 

@@ -47,6 +47,7 @@ def test_as_it_comes_it_looks_after_all_namespaces():
         "ClusterRole",
         "ClusterRoleBinding",
         "CustomResourceDefinition",
+        "CustomResourceDefinition",
         "Deployment",
         "PodDisruptionBudget",
         "Role",
@@ -58,8 +59,10 @@ def test_as_it_comes_it_looks_after_all_namespaces():
     pod = deployment["spec"]["template"]["spec"]
     assert deployment["spec"]["replicas"] == 2 and pod["securityContext"]["runAsNonRoot"] is True
     assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
-    definition = next(one for one in found if one["kind"] == "CustomResourceDefinition")
-    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    definitions = {one["metadata"]["name"]: one for one in found if one["kind"] == "CustomResourceDefinition"}
+    assert set(definitions) == {"kvclusters.ringkv.dev", "kvtables.ringkv.dev"}
+    for definition in definitions.values():
+        assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 def test_namespaces_are_looked_after_with_roles_alone():
@@ -80,6 +83,8 @@ def test_privileges_are_few():
                 assert not {"list", "watch"} & set(rule["verbs"]), "Secrets are read by name"
             if "kvclusters" in rule["resources"]:
                 assert set(rule["verbs"]) == {"get", "list", "watch"}, "a spec is never written"
+            if "kvtables" in rule["resources"]:
+                assert set(rule["verbs"]) == {"get", "list", "watch", "patch"}, "the finalizer is patched"
 
 
 @pytest.mark.parametrize("value", ["replicas=0", "watchNamespaces={Rides}", "image.pullPolicy=Sometimes", "nodeimage.tag=1", "logLevel=loud"])

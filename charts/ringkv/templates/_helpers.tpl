@@ -18,7 +18,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* Least privilege: Secrets by name only, never listed or watched; pods are never made, only annotated and taken away. */}}
+{{/* Least privilege: Secrets by name only, never listed or watched; pods are never made, only annotated and taken away; of a KvTable the finalizer is patched. */}}
 {{- define "ringkv.rules" -}}
 - apiGroups: [ringkv.dev]
   resources: [kvclusters]
@@ -29,6 +29,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [ringkv.dev]
   resources: [kvclusters/finalizers]
   verbs: [update]
+- apiGroups: [ringkv.dev]
+  resources: [kvtables]
+  verbs: [get, list, watch, patch]
+- apiGroups: [ringkv.dev]
+  resources: [kvtables/status]
+  verbs: [patch]
 - apiGroups: [apps]
   resources: [statefulsets]
   verbs: [get, list, watch, create, patch, delete]

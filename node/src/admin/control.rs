@@ -5,11 +5,11 @@ use std::future::Future;
 use kv_core::ids::NodeId;
 use kv_proto::admin::{
     AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
-    ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
-    DrainNodeReply, DrainNodeRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
-    GetProgressReply, GetTopReply, GetTopRequest, RaiseVersionReply, RaiseVersionRequest,
-    RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply,
-    ReturnPermitRequest, SplitReply, SplitRequest,
+    ChangeRingRequest, ConfigureReply, ConfigureRequest, ControlTableReply, ControlTableRequest,
+    DescribeNodeReply, DescribeNodeRequest, DrainNodeReply, DrainNodeRequest, GetClusterReply,
+    GetIdentityReply, GetNodeStatusReply, GetProgressReply, GetTopReply, GetTopRequest,
+    RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply,
+    ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply, SplitRequest,
 };
 use tonic::Status;
 
@@ -95,6 +95,12 @@ pub trait Control: Send + Sync + 'static {
         &self,
         request: GetTopRequest,
     ) -> impl Future<Output = Result<GetTopReply, ControlError>> + Send;
+
+    /// An operation of the DynamoDB API on a table as a whole; what the API refuses is an answer, no error.
+    fn control_table(
+        &self,
+        request: ControlTableRequest,
+    ) -> impl Future<Output = Result<ControlTableReply, ControlError>> + Send;
 
     /// What is wanted and not yet so, as far as this node knows.
     fn progress(&self) -> impl Future<Output = Result<GetProgressReply, ControlError>> + Send;

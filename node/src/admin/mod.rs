@@ -13,12 +13,12 @@ use std::sync::Arc;
 use kv_proto::admin::admin_server::{Admin, AdminServer};
 use kv_proto::admin::{
     AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
-    ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
-    DrainNodeReply, DrainNodeRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
-    GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, GetProgressReply,
-    GetProgressRequest, GetTopReply, GetTopRequest, RaiseVersionReply, RaiseVersionRequest,
-    RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply,
-    ReturnPermitRequest, SplitReply, SplitRequest,
+    ChangeRingRequest, ConfigureReply, ConfigureRequest, ControlTableReply, ControlTableRequest,
+    DescribeNodeReply, DescribeNodeRequest, DrainNodeReply, DrainNodeRequest, GetClusterReply,
+    GetClusterRequest, GetIdentityReply, GetIdentityRequest, GetNodeStatusReply,
+    GetNodeStatusRequest, GetProgressReply, GetProgressRequest, GetTopReply, GetTopRequest,
+    RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply,
+    ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply, SplitRequest,
 };
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
@@ -170,6 +170,13 @@ impl<C: Control> Admin for Service<C> {
         request: Request<GetTopRequest>,
     ) -> Result<Response<GetTopReply>, Status> {
         answer(self.control.top(request.into_inner()).await)
+    }
+
+    async fn control_table(
+        &self,
+        request: Request<ControlTableRequest>,
+    ) -> Result<Response<ControlTableReply>, Status> {
+        answer(self.control.control_table(request.into_inner()).await)
     }
 
     async fn get_progress(

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use kv_proto::admin::admin_client::AdminClient;
 use kv_proto::admin::{
     AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
-    ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
-    DrainNodeReply, DrainNodeRequest, GetClusterReply, GetClusterRequest, GetIdentityReply,
-    GetIdentityRequest, GetNodeStatusReply, GetNodeStatusRequest, GetProgressReply, GetTopReply,
-    GetTopRequest, RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest,
-    ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply,
-    SplitRequest,
+    ChangeRingRequest, ConfigureReply, ConfigureRequest, ControlTableReply, ControlTableRequest,
+    DescribeNodeReply, DescribeNodeRequest, DrainNodeReply, DrainNodeRequest, GetClusterReply,
+    GetClusterRequest, GetIdentityReply, GetIdentityRequest, GetNodeStatusReply,
+    GetNodeStatusRequest, GetProgressReply, GetTopReply, GetTopRequest, RaiseVersionReply,
+    RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply, ReserveNodeRequest,
+    ReturnPermitReply, ReturnPermitRequest, SplitReply, SplitRequest,
 };
 use kv_proto::client::{ClientTls, connect_admin};
 use kv_proto::identity::Identity;
@@ -102,6 +102,13 @@ impl Control for Lonely {
     }
 
     async fn top(&self, _: GetTopRequest) -> Result<GetTopReply, ControlError> {
+        Err(ControlError::NotJoined)
+    }
+
+    async fn control_table(
+        &self,
+        _: ControlTableRequest,
+    ) -> Result<ControlTableReply, ControlError> {
         Err(ControlError::NotJoined)
     }
 

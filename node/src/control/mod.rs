@@ -1,6 +1,7 @@
 //! What the operator asks of a running node.
 
 mod splits;
+mod tables;
 mod top;
 mod topology;
 
@@ -15,15 +16,16 @@ use kv_core::shard::Input;
 use kv_core::store::Store;
 use kv_proto::admin::{
     self, AskPermitReply, AskPermitRequest, BootstrapReply, BootstrapRequest, ChangeRingReply,
-    ChangeRingRequest, ConfigureReply, ConfigureRequest, DescribeNodeReply, DescribeNodeRequest,
-    DrainNodeReply, DrainNodeRequest, GetClusterReply, GetIdentityReply, GetNodeStatusReply,
-    GetProgressReply, GetTopReply, GetTopRequest, RaiseVersionReply, RaiseVersionRequest,
-    RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply, ReserveNodeRequest, ReturnPermitReply,
-    ReturnPermitRequest, SplitReply, SplitRequest,
+    ChangeRingRequest, ConfigureReply, ConfigureRequest, ControlTableReply, ControlTableRequest,
+    DescribeNodeReply, DescribeNodeRequest, DrainNodeReply, DrainNodeRequest, GetClusterReply,
+    GetIdentityReply, GetNodeStatusReply, GetProgressReply, GetTopReply, GetTopRequest,
+    RaiseVersionReply, RaiseVersionRequest, RemoveNodeReply, RemoveNodeRequest, ReserveNodeReply,
+    ReserveNodeRequest, ReturnPermitReply, ReturnPermitRequest, SplitReply, SplitRequest,
 };
 use tokio::sync::oneshot;
 
 use crate::admin::{Control, ControlError};
+use crate::client::Client;
 use crate::runtime::mailbox::{Event, Mailboxes};
 use crate::storage::SpaceMonitor;
 use crate::transport::{Gossip, Hint, Transport};
@@ -45,6 +47,8 @@ pub struct NodeControl {
     pub transport: OnceLock<Arc<Transport>>,
     /// Set once gossip runs; a node works without.
     pub gossip: OnceLock<Gossip>,
+    /// Set before the node serves clients.
+    pub database: OnceLock<Arc<Client>>,
 }
 
 impl NodeControl {
@@ -434,6 +438,15 @@ impl Control for NodeControl {
             leader: view.meta_leader,
         })?;
         top::answer(&view, &governed, &request)
+    }
+
+    async fn control_table(
+        &self,
+        request: ControlTableRequest,
+    ) -> Result<ControlTableReply, ControlError> {
+        self.joined()?;
+        let database = self.database.get().ok_or(ControlError::NotJoined)?;
+        tables::run(database, request).await
     }
 
     async fn progress(&self) -> Result<GetProgressReply, ControlError> {

@@ -115,6 +115,33 @@ pub(crate) async fn run<D: Database>(
     Ok(out)
 }
 
+/// As [`run`], answered as HTTP would be: status and body, errors as the service writes them.
+pub(crate) async fn answer<D: Database>(
+    database: &Arc<D>,
+    operation: Operation,
+    caller: Caller,
+    deadline: Instant,
+    body: &[u8],
+) -> (u16, Vec<u8>) {
+    let config = Config::default();
+    let context = operations::Context {
+        database,
+        caller,
+        region: &config.region,
+        endpoint: None,
+        deadline,
+    };
+    let mut out = Vec::with_capacity(512);
+    match operation.run(&context, body, &mut out).await {
+        Ok(()) => (200, out),
+        Err(error) => {
+            out.clear();
+            error.write(&mut out);
+            (error.status().as_u16(), out)
+        }
+    }
+}
+
 /// What all connections share.
 #[derive(Debug)]
 struct Server<D> {

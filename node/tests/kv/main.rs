@@ -1,6 +1,7 @@
 //! The native API over real gRPC, on a whole node in memory.
 
 mod support;
+mod tables;
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 pub struct Server {
     pub kv: KvClient<Channel>,
     pub channel: Channel,
-    _node: Node,
+    pub node: Node,
 }
 
 impl Server {
@@ -50,7 +50,7 @@ impl Server {
         Server {
             kv: KvClient::new(channel.clone()).max_encoding_message_size(usize::MAX),
             channel,
-            _node: node,
+            node,
         }
     }
 }

@@ -35,19 +35,28 @@ impl Error {
 
 /// Prints the definitions, or writes them into a directory.
 pub fn crds(write: Option<&Path>) -> Result<(), Error> {
-    let text = crd::definition_yaml()?;
+    let mut texts = Vec::new();
+    for definition in crd::definitions() {
+        texts.push((definition.file_name, definition.yaml()?));
+    }
     match write {
         None => {
             let failed = |source| Error::Write {
                 path: "standard output".into(),
                 source,
             };
+            let texts: Vec<String> = texts.into_iter().map(|(_, text)| text).collect();
+            let text = texts.join("---\n");
             io::stdout().write_all(text.as_bytes()).map_err(failed)
         }
         Some(dir) => {
-            let path = dir.join(crd::FILE_NAME);
-            let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, text));
-            written.map_err(|source| Error::Write { path, source })
+            for (file_name, text) in texts {
+                let path = dir.join(file_name);
+                let written =
+                    std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, text));
+                written.map_err(|source| Error::Write { path, source })?;
+            }
+            Ok(())
         }
     }
 }

@@ -8,11 +8,15 @@
 //!              queue, one round a cluster at a time ──► reconcile::round ──► status, events ──► again in 250 ms (busy) to 10 s (calm)
 //! ```
 //!
+//! `KvTable`s have a watch and a queue of their own ([`tables`]).
+//!
 //! Clusters share watches, connections to the API server and the queue, nothing else: one that fails backs off by itself.
 
 pub mod http;
 pub mod lease;
+pub mod tables;
 pub mod tend;
+pub mod ways;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -38,6 +42,7 @@ use crate::platform::kubernetes::{Caches, names};
 use http::Readiness;
 use lease::Elector;
 use tend::{Means, Tended};
+use ways::Ways;
 
 /// How many clusters are worked on at a time.
 const CONCURRENCY: u16 = 64;
@@ -165,6 +170,7 @@ struct Context {
     means: Means,
     clusters: Mutex<HashMap<ObjectRef<KvCluster>, Arc<Mutex<Tended>>>>,
     store: Store<KvCluster>,
+    ways: Ways,
 }
 
 async fn tend_scope(
@@ -183,6 +189,17 @@ async fn tend_scope(
     (controller, volumes) = watched(controller, api(client, scope));
     (controller, services) = watched(controller, api(client, scope));
     (controller, budgets) = watched(controller, api(client, scope));
+    let ways = Ways::default();
+    let tables = tables::tend(
+        api(client, scope),
+        tables::Means {
+            client: client.clone(),
+            metrics: metrics.clone(),
+            recorder: recorder.clone(),
+            ways: ways.clone(),
+            clusters: controller.store(),
+        },
+    );
     let context = Arc::new(Context {
         means: Means {
             client: client.clone(),
@@ -199,8 +216,9 @@ async fn tend_scope(
         },
         clusters: Mutex::default(),
         store: controller.store(),
+        ways,
     });
-    controller
+    let clusters = controller
         .run(reconcile, |_, error, _| match *error {}, context)
         .for_each(|result| {
             if let Err(error) = result {
@@ -208,8 +226,8 @@ async fn tend_scope(
                 tracing::debug!(error = &error as &dyn std::error::Error, "the queue says");
             }
             std::future::ready(())
-        })
-        .await;
+        });
+    tokio::join!(clusters, tables);
 }
 
 fn api<K>(client: &Client, scope: Option<&str>) -> Api<K>
@@ -256,6 +274,7 @@ async fn reconcile(object: Arc<KvCluster>, context: Arc<Context>) -> Result<Acti
     let key = ObjectRef::from_obj(&*object);
     if object.metadata.deletion_timestamp.is_some() {
         context.clusters.lock().await.remove(&key);
+        context.ways.forget(&key).await;
         return Ok(Action::await_change());
     }
     wait_for_caches(&context.means.caches).await;
@@ -263,9 +282,10 @@ async fn reconcile(object: Arc<KvCluster>, context: Arc<Context>) -> Result<Acti
         let mut clusters = context.clusters.lock().await;
         if clusters.len() > context.store.len() {
             clusters.retain(|key, _| context.store.get(key).is_some());
+            context.ways.keep(&context.store).await;
         }
         let tended = clusters
-            .entry(key)
+            .entry(key.clone())
             .or_insert_with(|| Arc::new(Mutex::new(Tended::new(&context.means, &object))));
         let tended = Arc::clone(tended);
         context.means.metrics.set_clusters(clusters.len());
@@ -274,6 +294,7 @@ async fn reconcile(object: Arc<KvCluster>, context: Arc<Context>) -> Result<Acti
     let mut tended = tended.lock().await;
     let begun = Instant::now();
     let result = tended.round(&context.means, &object).await;
+    context.ways.note(key, tended.certificates()).await;
     let outcome = if result.is_ok() { "done" } else { "failed" };
     context.means.metrics.reconciled(outcome, begun.elapsed());
     let pause = match result {

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Client, Resource, ResourceExt};
+use kv_proto::client::ClientTls;
 
 use crate::crd::condition::{self, ConditionType, Reason, Verdict};
 use crate::crd::{AuthMode, Endpoint, KvCluster, KvClusterStatus};
@@ -106,6 +107,12 @@ impl Tended {
             busy_since: None,
             failures: 0,
         }
+    }
+
+    /// The operator's certificates, once there are any.
+    #[must_use]
+    pub fn certificates(&self) -> Option<ClientTls> {
+        self.platform.operator()
     }
 
     /// How soon it is to be looked at again after a failure.

@@ -21,6 +21,8 @@ pub enum ConditionType {
     DataLost,
     /// One key takes more requests than a partition can serve.
     HotKey,
+    /// Of a `KvTable`: the table differs from what is declared.
+    Drifted,
 }
 
 macro_rules! reasons {
@@ -111,6 +113,28 @@ reasons! {
     KeyTooHot,
     /// HotKey: no key is.
     NoHotKey,
+    /// Ready of a table: it is there, as declared, and serves.
+    TableActive,
+    /// Ready of a table: it is being made.
+    TableCreating,
+    /// Ready of a table: it is being deleted.
+    TableDeleting,
+    /// Ready of a table: its `KvCluster` is not there, or is being deleted.
+    ClusterMissing,
+    /// Ready of a table: its `KvCluster` does not serve yet.
+    ClusterNotReady,
+    /// Ready of a table: an older `KvTable` declares the same one.
+    DeclaredTwice,
+    /// Ready of a table: the nodes did not answer.
+    NodesNotAnswering,
+    /// Ready of a table: the DynamoDB API refuses what is declared.
+    Refused,
+    /// Ready and Drifted: a table of that name has other keys.
+    KeysDiffer,
+    /// Drifted: settings differ, and the DynamoDB API refuses to change them.
+    SettingsDiffer,
+    /// Drifted: the table is as declared.
+    AsDeclared,
 }
 
 impl fmt::Display for ConditionType {

@@ -1,6 +1,6 @@
-//! The custom resource `KvCluster`: its types, its rules, and the CRD that is made from both.
+//! The custom resources `KvCluster` and `KvTable`: their types, their rules, and the CRDs that are made from both.
 //!
-//! One invariant: whatever the API server refuses, [`rules`] refuses with the same words, since both come from the
+//! One invariant: whatever the API server refuses, [`rules`] and [`table_rules`] refuse with the same words, since both come from the
 //! same row.
 
 pub mod condition;
@@ -8,9 +8,11 @@ pub mod manifest;
 pub mod rules;
 mod spec;
 mod status;
+pub mod table;
+pub mod table_rules;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps,
+    CustomResourceDefinition, JSONSchemaProps, ValidationRule,
 };
 use kube::CustomResourceExt;
 
@@ -22,50 +24,86 @@ pub use spec::{
 pub use status::{
     Endpoint, KvClusterStatus, NodeState, NodeStatus, PlanStatus, STATUS_NODES_MAX, UpgradeStatus,
 };
+pub use table::{
+    BillingMode, DeletionPolicy, KeyType, KvTable, KvTableSpec, KvTableStatus, TableBilling,
+    TableKey, TableKeys, TableOrigin,
+};
 
 /// The API group of every kind.
 pub const GROUP: &str = "ringkv.dev";
 /// The one version there is.
 pub const VERSION: &str = "v1alpha1";
-/// The file below `crds/` that holds the definition.
-pub const FILE_NAME: &str = "ringkv.dev_kvclusters.yaml";
 
-/// The definition, with the rows of [`rules::RULES`] as CEL.
+/// A kind's definition and its file below `crds/`.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// The file.
+    pub file_name: &'static str,
+    /// The definition, with its rules as CEL.
+    pub crd: CustomResourceDefinition,
+}
+
+impl Definition {
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// None in practice: the definition is made of plain maps, lists and strings.
+    pub fn yaml(&self) -> Result<String, serde_yaml::Error> {
+        let yaml = serde_yaml::to_string(&self.crd)?;
+        Ok(format!(
+            "# Made by `kv-operator crds --write crds`; change operator/src/crd instead.\n{yaml}"
+        ))
+    }
+}
+
+/// All kinds.
+#[must_use]
+pub fn definitions() -> [Definition; 2] {
+    let table_rules = table_rules::RULES.iter().map(rules::Rule::to_cel).collect();
+    [
+        Definition {
+            file_name: "ringkv.dev_kvclusters.yaml",
+            crd: definition(),
+        },
+        Definition {
+            file_name: "ringkv.dev_kvtables.yaml",
+            crd: with_rules(KvTable::crd(), table_rules::name_rule(), table_rules),
+        },
+    ]
+}
+
+/// The definition of `KvCluster`, with the rows of [`rules::RULES`] as CEL.
 #[must_use]
 pub fn definition() -> CustomResourceDefinition {
-    let mut crd = KvCluster::crd();
+    let rows = rules::RULES.iter().map(rules::Rule::to_cel).collect();
+    with_rules(KvCluster::crd(), rules::name_rule(), rows)
+}
+
+fn with_rules(
+    mut crd: CustomResourceDefinition,
+    name_rule: ValidationRule,
+    rules: Vec<ValidationRule>,
+) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let schema = version
             .schema
             .as_mut()
             .and_then(|schema| schema.open_api_v3_schema.as_mut());
         if let Some(root) = schema {
-            add_rules(root);
+            add_rules(root, name_rule.clone(), rules.clone());
         }
     }
     crd
 }
 
-/// The definition as the text of [`FILE_NAME`].
-///
-/// # Errors
-/// None in practice: the definition is made of plain maps, lists and strings.
-pub fn definition_yaml() -> Result<String, serde_yaml::Error> {
-    let yaml = serde_yaml::to_string(&definition())?;
-    Ok(format!(
-        "# Made by `kv-operator crds --write crds`; change operator/src/crd instead.\n{yaml}"
-    ))
-}
-
-fn add_rules(root: &mut JSONSchemaProps) {
-    root.x_kubernetes_validations = Some(vec![rules::name_rule()]);
+fn add_rules(root: &mut JSONSchemaProps, name_rule: ValidationRule, rules: Vec<ValidationRule>) {
+    root.x_kubernetes_validations = Some(vec![name_rule]);
     let spec = root
         .properties
         .as_mut()
         .and_then(|properties| properties.get_mut("spec"));
     if let Some(spec) = spec {
-        spec.x_kubernetes_validations =
-            Some(rules::RULES.iter().map(rules::Rule::to_cel).collect());
+        spec.x_kubernetes_validations = Some(rules);
         forbid_null(spec);
     }
 }
@@ -87,16 +125,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_in_crds_is_the_definition() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../crds/ringkv.dev_kvclusters.yaml"
-        );
-        let file = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(
-            file == definition_yaml().expect("definition serializes"),
-            "{path} is out of date; run `cargo run -p kv-operator -- crds --write crds`"
-        );
+    fn the_files_in_crds_are_the_definitions() {
+        for definition in definitions() {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds");
+            let path = format!("{folder}/{}", definition.file_name);
+            let file = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                file == definition.yaml().expect("definition serializes"),
+                "{path} is out of date; run `cargo run -p kv-operator -- crds --write crds`"
+            );
+        }
     }
 
     #[test]
@@ -114,19 +152,20 @@ mod tests {
                 walk(&path, property, bare);
             }
         }
-        let crd = definition();
-        let root = crd.spec.versions[0]
-            .schema
-            .as_ref()
-            .and_then(|s| s.open_api_v3_schema.as_ref());
-        let properties = root
-            .expect("schema")
-            .properties
-            .as_ref()
-            .expect("properties");
         let mut bare = Vec::new();
-        for name in ["spec", "status"] {
-            walk(name, &properties[name], &mut bare);
+        for definition in definitions() {
+            let root = definition.crd.spec.versions[0]
+                .schema
+                .as_ref()
+                .and_then(|s| s.open_api_v3_schema.as_ref());
+            let properties = root
+                .expect("schema")
+                .properties
+                .as_ref()
+                .expect("properties");
+            for name in ["spec", "status"] {
+                walk(name, &properties[name], &mut bare);
+            }
         }
         assert_eq!(bare, Vec::<String>::new(), "fields without a description");
     }
@@ -147,11 +186,12 @@ mod tests {
                 walk(&path, property);
             }
         }
-        let crd = definition();
-        let root = crd.spec.versions[0]
-            .schema
-            .as_ref()
-            .and_then(|s| s.open_api_v3_schema.as_ref());
-        walk("", root.expect("schema"));
+        for definition in definitions() {
+            let root = definition.crd.spec.versions[0]
+                .schema
+                .as_ref()
+                .and_then(|s| s.open_api_v3_schema.as_ref());
+            walk("", root.expect("schema"));
+        }
     }
 }

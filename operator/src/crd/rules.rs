@@ -23,7 +23,7 @@ const LABEL_CHARS_MAX: usize = 63;
 
 /// One row.
 #[derive(Debug)]
-pub struct Rule {
+pub struct Rule<S = KvClusterSpec> {
     /// The field of `spec` that is to blame.
     pub field: &'static str,
     /// The rule in CEL, `self` being the spec, `oldSelf` the one before.
@@ -31,30 +31,30 @@ pub struct Rule {
     /// What must be so, said of the field.
     pub message: &'static str,
     /// What is so instead: as CEL that yields a string, and the same here.
-    pub got: Option<Got>,
+    pub got: Option<Got<S>>,
     /// The rule here.
-    pub check: Check,
+    pub check: Check<S>,
 }
 
 /// The offending value in words. CEL's `format` makes them: the API server takes every `string(…)` that is joined to a text for endless, and
 /// refuses the definition for what it could cost.
 #[derive(Debug)]
-pub struct Got {
+pub struct Got<S = KvClusterSpec> {
     /// With a `%d` for each argument.
     pub format: &'static str,
     /// The arguments in CEL.
     pub cel: &'static str,
     /// Here.
-    pub here: fn(&KvClusterSpec) -> String,
+    pub here: fn(&S) -> String,
 }
 
 /// The rule as a function.
 #[derive(Debug)]
-pub enum Check {
+pub enum Check<S = KvClusterSpec> {
     /// Of a spec by itself.
-    Spec(fn(&KvClusterSpec) -> bool),
+    Spec(fn(&S) -> bool),
     /// Of a change: the new spec, the old one.
-    Change(fn(&KvClusterSpec, &KvClusterSpec) -> bool),
+    Change(fn(&S, &S) -> bool),
 }
 
 /// A rule that a spec breaks.
@@ -554,7 +554,7 @@ const GOT_FACTOR: Got = Got {
     here: |spec| spec.replication_factor().to_string(),
 };
 
-impl Rule {
+impl<S> Rule<S> {
     /// The rule for the API server.
     #[must_use]
     pub fn to_cel(&self) -> ValidationRule {
@@ -571,7 +571,7 @@ impl Rule {
         }
     }
 
-    fn violation(&self, spec: &KvClusterSpec) -> Violation {
+    fn violation(&self, spec: &S) -> Violation {
         let message = match &self.got {
             Some(got) => format!("{}, got {}", self.message, (got.here)(spec)),
             None => self.message.to_owned(),
@@ -591,11 +591,17 @@ impl Rule {
 /// Every rule that `new` breaks, by itself or as a change from `old`.
 #[must_use]
 pub fn violations(new: &KvClusterSpec, old: Option<&KvClusterSpec>) -> Vec<Violation> {
-    let breaks = |rule: &&Rule| match rule.check {
+    broken(RULES, new, old)
+}
+
+/// Of these rows those that `new` breaks, by itself or as a change from `old`.
+#[must_use]
+pub fn broken<S>(rules: &[Rule<S>], new: &S, old: Option<&S>) -> Vec<Violation> {
+    let breaks = |rule: &&Rule<S>| match rule.check {
         Check::Spec(check) => !check(new),
         Check::Change(check) => old.is_some_and(|old| !check(new, old)),
     };
-    RULES
+    rules
         .iter()
         .filter(breaks)
         .map(|rule| rule.violation(new))

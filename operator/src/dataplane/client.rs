@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use kv_proto::admin::admin_client::AdminClient;
 use kv_proto::admin::{
-    AskPermitReply, AskPermitRequest, BootstrapRequest, GetClusterReply, GetClusterRequest,
-    GetIdentityRequest, GetNodeStatusRequest, GetProgressReply, GetProgressRequest, GetTopReply,
-    GetTopRequest, SplitReply, SplitRequest,
+    AskPermitReply, AskPermitRequest, BootstrapRequest, ControlTableReply, ControlTableRequest,
+    GetClusterReply, GetClusterRequest, GetIdentityRequest, GetNodeStatusRequest, GetProgressReply,
+    GetProgressRequest, GetTopReply, GetTopRequest, SplitReply, SplitRequest,
 };
 use kv_proto::client::{self, ClientTls, connect_admin};
 use kv_ring::NodeId;
@@ -227,6 +227,28 @@ impl AdminClients {
             async move { client.get_top(request).await }
         })
         .await
+    }
+
+    /// Runs an operation on a table as a whole.
+    ///
+    /// # Errors
+    /// As [`Self::top`]; what the DynamoDB API refuses is an answer.
+    pub async fn control_table(
+        &mut self,
+        addresses: &[String],
+        request: ControlTableRequest,
+    ) -> Result<ControlTableReply, Error> {
+        self.any(addresses, |mut client| {
+            let request = request.clone();
+            async move { client.control_table(request).await }
+        })
+        .await
+    }
+
+    /// Forgets nodes but these.
+    pub fn keep_only(&mut self, addresses: &[String]) {
+        self.clients
+            .retain(|address, _| addresses.contains(address));
     }
 
     /// Splits a partition.

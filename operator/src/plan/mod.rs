@@ -7,6 +7,8 @@
 //!         Reserve ──► Prepare ──► Describe ──► Start ──► ChangeRing ──► (the data plane moves)                    come
 //!         (places taken) ──► Drain ──► ChangeRing ──► (the data plane moves) ──► Remove ──► Stop ──► Forget       go
 //!         Restart with a permit ──► Start ──► ReturnPermit                                                       roll
+//!
+//! table:  of a KvTable, by itself
 //! ```
 //!
 //! Level-triggered: only what was observed counts, so that whoever dies between two steps goes on where it stopped, and a spec that
@@ -25,6 +27,7 @@ pub mod roster;
 mod rotation;
 pub mod seats;
 pub mod space;
+pub mod table;
 pub mod tokens;
 
 use std::collections::BTreeSet;

@@ -49,8 +49,8 @@ use names::port;
 use objects::NodeSeat;
 use wanted::{Auth, Wanted};
 
-/// The account of the keys of a Secret.
-const ACCOUNT: &str = "000000000000";
+/// The account of the keys of a Secret, and of everybody where there are none: whose tables a cluster's tables are.
+pub const ACCOUNT: &str = "000000000000";
 /// For how long the identity is taken from memory: only the operator changes it, a person may take it away.
 const IDENTITY_KEPT: Duration = Duration::from_secs(30);
 

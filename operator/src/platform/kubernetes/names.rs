@@ -41,6 +41,8 @@ pub const APPLIED: &str = "ringkv.dev/applied";
 pub const ORDERS: &str = "ringkv.dev/orders";
 /// Annotation of a pod: which certificates were put before its node last, so that the kubelet looks at them soon.
 pub const CERTIFICATES: &str = "ringkv.dev/certificates";
+/// Finalizer of a `KvTable` whose table goes with it.
+pub const TABLE_FINALIZER: &str = "ringkv.dev/table";
 /// Where the scheduler put a volume.
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// The zone of a worker.
