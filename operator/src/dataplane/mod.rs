@@ -1,6 +1,7 @@
 //! What the nodes say of themselves and of their cluster.
 
 mod client;
+pub mod dial;
 
 use std::collections::BTreeMap;
 use std::future::Future;
