@@ -3,6 +3,7 @@
 //! `operator/DESIGN.md` has the picture; [`reconcile`] is the loop.
 
 pub mod cli;
+pub mod command;
 pub mod controller;
 pub mod crd;
 pub mod dataplane;

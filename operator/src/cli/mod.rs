@@ -8,12 +8,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::order::Order;
+use crate::command::show::Format;
+use crate::command::split::Where;
+use crate::command::top::Kind;
 use crate::controller;
 use crate::exit::Exit;
-use crate::local::order::{Order, order};
-use crate::local::split::Where;
-use crate::local::status::Format;
-use crate::local::top::Kind;
+use crate::local::ask::order;
 use crate::local::{self, run};
 use crate::platform::local::launch;
 use crate::platform::local::ports::Preference;
@@ -275,13 +276,17 @@ fn run_controller(arguments: Run) -> Exit {
     }
 }
 
-fn in_runtime(arguments: Local) -> Exit {
+fn log_for_people() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+}
+
+fn in_runtime(arguments: Local) -> Exit {
+    log_for_people();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -325,13 +330,13 @@ async fn local(arguments: Local) -> Result<(), local::Error> {
 async fn subcommand(command: LocalCommand) -> Result<(), local::Error> {
     let text = match command {
         LocalCommand::Status { dir, output } => local::status::status(&dir, output).await?,
-        LocalCommand::Plan { dir, file, output } => local::plan::plan(&dir, &file, output).await?,
+        LocalCommand::Plan { dir, file, output } => local::ask::plan(&dir, &file, output).await?,
         LocalCommand::Top {
             kind,
             dir,
             limit,
             output,
-        } => return local::top::top(&dir, kind, limit, output).await,
+        } => return local::ask::top(&dir, kind, limit, output).await,
         LocalCommand::Restart { node, dir } => line(order(&dir, Order::Restart(node)).await?),
         LocalCommand::Drain { node, undo, dir } => {
             let wanted = if undo {
@@ -358,7 +363,7 @@ async fn subcommand(command: LocalCommand) -> Result<(), local::Error> {
                 group: partition,
                 at,
             };
-            line(local::split::split(&dir, place).await?)
+            line(local::ask::split(&dir, place).await?)
         }
         LocalCommand::Stop { dir } => {
             local::stop::stop(&dir, |progress| eprintln!("{progress}")).await?;
@@ -373,7 +378,7 @@ async fn subcommand(command: LocalCommand) -> Result<(), local::Error> {
     };
     std::io::stdout()
         .write_all(text.as_bytes())
-        .map_err(local::Error::Output)
+        .map_err(|source| crate::command::Error::Output(source).into())
 }
 
 fn line(text: String) -> String {
