@@ -8,6 +8,7 @@ pub mod controller;
 pub mod crd;
 pub mod dataplane;
 pub mod exit;
+pub mod kubectl;
 pub mod local;
 pub mod metrics;
 pub mod plan;

@@ -1,7 +1,9 @@
 //! The command line.
 
 mod crds;
+mod kubectl;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,6 +36,8 @@ enum Command {
     Local(Local),
     /// Look after the KvClusters of a Kubernetes, from within it or by the kubeconfig at hand.
     Run(Run),
+    /// What `kubectl ringkv` does, where this program is in PATH as kubectl-ringkv.
+    Kubectl(kubectl::Kubectl),
     /// Print the custom resource definitions.
     Crds {
         /// Write them into files of this directory instead.
@@ -208,8 +212,8 @@ enum LocalCommand {
 /// Runs the program.
 #[must_use]
 pub fn main() -> Exit {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let command = match parse(std::env::args_os().collect()) {
+        Ok(command) => command,
         Err(error) => {
             // Help and version are no errors. If they can't be printed there is nowhere to say so.
             let _ = error.print();
@@ -220,7 +224,7 @@ pub fn main() -> Exit {
             };
         }
     };
-    match cli.command {
+    match command {
         Command::NodeLauncher {
             config,
             node_binary,
@@ -234,7 +238,20 @@ pub fn main() -> Exit {
         },
         Command::Local(local) => in_runtime(local),
         Command::Run(arguments) => run_controller(arguments),
+        Command::Kubectl(arguments) => {
+            log_for_people();
+            kubectl::run(arguments)
+        }
     }
+}
+
+/// The command of a command line, whose first word is the program's own name.
+fn parse(arguments: Vec<OsString>) -> Result<Command, clap::Error> {
+    if kubectl::is_plugin(arguments.first().map(OsString::as_os_str)) {
+        let plugin = kubectl::Plugin::try_parse_from(arguments)?;
+        return Ok(Command::Kubectl(plugin.kubectl));
+    }
+    Ok(Cli::try_parse_from(arguments)?.command)
 }
 
 fn run_controller(arguments: Run) -> Exit {
