@@ -50,6 +50,7 @@ fuzz: setup ## Fuzz a parser of foreign bytes: make fuzz TARGET=condition (SECON
 
 images: build ## Pack both programs into OCI archives below the target folder, images/{kv-node,kv-operator}.tar
 	scripts/images
+	@echo "the kubectl plugin: install -m 755 $(BIN)/kv-operator /usr/local/bin/kubectl-ringkv"
 
 kind: build ## The operator on a real Kubernetes (kind, built from packages; 17 minutes, and 13 more the first time)
 	scripts/kind

@@ -12,9 +12,9 @@ pub enum Exit {
     Usage = 64,
     /// A file's content is wrong: a mistake in the `KvCluster`, a damaged file.
     DataError = 65,
-    /// A file or directory that was named is not there.
+    /// A file, directory or cluster that was named is not there.
     NoInput = 66,
-    /// Something that is needed is not to be had: the program `kv-node`, a port.
+    /// Something that is needed is not to be had: the program `kv-node`, a port, a node, the API server.
     Unavailable = 69,
     /// A bug.
     Software = 70,

@@ -3,10 +3,12 @@
 //! `operator/DESIGN.md` has the picture; [`reconcile`] is the loop.
 
 pub mod cli;
+pub mod command;
 pub mod controller;
 pub mod crd;
 pub mod dataplane;
 pub mod exit;
+pub mod kubectl;
 pub mod local;
 pub mod metrics;
 pub mod plan;

@@ -85,10 +85,17 @@ pub async fn connect_admin(address: &str, tls: &ClientTls) -> Result<AdminClient
             address: address.to_owned(),
             source,
         })?;
-    Ok(AdminClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX))
+    Ok(admin(channel))
 }
 
-fn endpoint(address: &str, tls: &ClientTls) -> Result<Endpoint, Error> {
+/// The admin service at the end of a channel, however that is connected.
+#[must_use]
+pub fn admin(channel: Channel) -> AdminClient<Channel> {
+    AdminClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX)
+}
+
+/// Where and how to connect, for who makes the connections himself.
+pub fn endpoint(address: &str, tls: &ClientTls) -> Result<Endpoint, Error> {
     let config = ClientTlsConfig::new()
         .domain_name(TLS_SERVER_NAME)
         .ca_certificate(Certificate::from_pem(&tls.ca))

@@ -1,19 +1,22 @@
 //! The command line.
 
 mod crds;
+mod kubectl;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::order::Order;
+use crate::command::show::Format;
+use crate::command::split::Where;
+use crate::command::top::Kind;
 use crate::controller;
 use crate::exit::Exit;
-use crate::local::order::{Order, order};
-use crate::local::split::Where;
-use crate::local::status::Format;
-use crate::local::top::Kind;
+use crate::local::ask::order;
 use crate::local::{self, run};
 use crate::platform::local::launch;
 use crate::platform::local::ports::Preference;
@@ -33,6 +36,8 @@ enum Command {
     Local(Local),
     /// Look after the KvClusters of a Kubernetes, from within it or by the kubeconfig at hand.
     Run(Run),
+    /// What `kubectl ringkv` does, where this program is in PATH as kubectl-ringkv.
+    Kubectl(kubectl::Kubectl),
     /// Print the custom resource definitions.
     Crds {
         /// Write them into files of this directory instead.
@@ -207,8 +212,8 @@ enum LocalCommand {
 /// Runs the program.
 #[must_use]
 pub fn main() -> Exit {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let command = match parse(std::env::args_os().collect()) {
+        Ok(command) => command,
         Err(error) => {
             // Help and version are no errors. If they can't be printed there is nowhere to say so.
             let _ = error.print();
@@ -219,7 +224,7 @@ pub fn main() -> Exit {
             };
         }
     };
-    match cli.command {
+    match command {
         Command::NodeLauncher {
             config,
             node_binary,
@@ -233,7 +238,20 @@ pub fn main() -> Exit {
         },
         Command::Local(local) => in_runtime(local),
         Command::Run(arguments) => run_controller(arguments),
+        Command::Kubectl(arguments) => {
+            log_for_people();
+            kubectl::run(arguments)
+        }
     }
+}
+
+/// The command of a command line, whose first word is the program's own name.
+fn parse(arguments: Vec<OsString>) -> Result<Command, clap::Error> {
+    if kubectl::is_plugin(arguments.first().map(OsString::as_os_str)) {
+        let plugin = kubectl::Plugin::try_parse_from(arguments)?;
+        return Ok(Command::Kubectl(plugin.kubectl));
+    }
+    Ok(Cli::try_parse_from(arguments)?.command)
 }
 
 fn run_controller(arguments: Run) -> Exit {
@@ -275,13 +293,17 @@ fn run_controller(arguments: Run) -> Exit {
     }
 }
 
-fn in_runtime(arguments: Local) -> Exit {
+fn log_for_people() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+}
+
+fn in_runtime(arguments: Local) -> Exit {
+    log_for_people();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -325,13 +347,13 @@ async fn local(arguments: Local) -> Result<(), local::Error> {
 async fn subcommand(command: LocalCommand) -> Result<(), local::Error> {
     let text = match command {
         LocalCommand::Status { dir, output } => local::status::status(&dir, output).await?,
-        LocalCommand::Plan { dir, file, output } => local::plan::plan(&dir, &file, output).await?,
+        LocalCommand::Plan { dir, file, output } => local::ask::plan(&dir, &file, output).await?,
         LocalCommand::Top {
             kind,
             dir,
             limit,
             output,
-        } => return local::top::top(&dir, kind, limit, output).await,
+        } => return local::ask::top(&dir, kind, limit, output).await,
         LocalCommand::Restart { node, dir } => line(order(&dir, Order::Restart(node)).await?),
         LocalCommand::Drain { node, undo, dir } => {
             let wanted = if undo {
@@ -358,7 +380,7 @@ async fn subcommand(command: LocalCommand) -> Result<(), local::Error> {
                 group: partition,
                 at,
             };
-            line(local::split::split(&dir, place).await?)
+            line(local::ask::split(&dir, place).await?)
         }
         LocalCommand::Stop { dir } => {
             local::stop::stop(&dir, |progress| eprintln!("{progress}")).await?;
@@ -373,7 +395,7 @@ async fn subcommand(command: LocalCommand) -> Result<(), local::Error> {
     };
     std::io::stdout()
         .write_all(text.as_bytes())
-        .map_err(local::Error::Output)
+        .map_err(|source| crate::command::Error::Output(source).into())
 }
 
 fn line(text: String) -> String {

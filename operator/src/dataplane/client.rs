@@ -10,19 +10,22 @@ use kv_proto::admin::{
     GetClusterReply, GetClusterRequest, GetIdentityRequest, GetNodeStatusRequest, GetProgressReply,
     GetProgressRequest, GetTopReply, GetTopRequest, SplitReply, SplitRequest,
 };
-use kv_proto::client::{self, ClientTls, connect_admin};
+use kv_proto::client::{self, ClientTls};
 use kv_ring::NodeId;
 use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 
+use super::dial::{Way, connect};
 use super::{Call, ClusterView, DataPlane, NodeView, Targets};
 
 /// How long one look at a node may take: a node that hangs must not hold up the others.
 const OBSERVE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// The same for who looks only once.
 const OBSERVE_ONCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same through the API server, which is far away and dials a worker first.
+const OBSERVE_FORWARDED_TIMEOUT: Duration = Duration::from_secs(15);
 /// For so long a node's last answer stands for one that does not come in time: on a busy machine a late answer is no news.
 const ANSWER_KEPT: Duration = Duration::from_secs(5);
 const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,6 +101,7 @@ impl Error {
 #[derive(Debug)]
 pub struct AdminClients {
     tls: TlsSource,
+    way: Way,
     timeout: Duration,
     /// What connections are made with.
     in_use: Option<ClientTls>,
@@ -124,6 +128,7 @@ impl AdminClients {
     pub const fn with(tls: TlsSource) -> Self {
         Self {
             tls,
+            way: Way::Direct,
             timeout: OBSERVE_TIMEOUT,
             in_use: None,
             clients: BTreeMap::new(),
@@ -137,6 +142,16 @@ impl AdminClients {
         Self {
             timeout: OBSERVE_ONCE_TIMEOUT,
             ..Self::new(tls)
+        }
+    }
+
+    /// For who looks only once, over connections that somebody else makes.
+    #[must_use]
+    pub fn forwarded(tls: ClientTls, way: Way) -> Self {
+        Self {
+            timeout: OBSERVE_FORWARDED_TIMEOUT,
+            way,
+            ..Self::with(TlsSource::Texts(tls))
         }
     }
 
@@ -170,7 +185,7 @@ impl AdminClients {
         if let Some(client) = self.clients.get(address) {
             return Ok(client.clone());
         }
-        let client = connect_admin(address, &self.tls()?).await?;
+        let client = connect(address, &self.tls()?, &self.way).await?;
         self.clients.insert(address.to_owned(), client.clone());
         Ok(client)
     }
@@ -344,7 +359,8 @@ impl DataPlane for AdminClients {
                     break;
                 };
                 let known = self.clients.get(address).cloned();
-                calls.spawn(look(id, address.clone(), known, tls.clone(), self.timeout));
+                let means = (tls.clone(), self.way.clone());
+                calls.spawn(look(id, address.clone(), known, means, self.timeout));
             }
             let Some(done) = calls.join_next().await else {
                 break;
@@ -382,7 +398,7 @@ impl DataPlane for AdminClients {
     async fn bootstrap(&mut self, address: &str, request: BootstrapRequest) -> Result<(), Error> {
         let mut client = match self.clients.get(address) {
             Some(client) => client.clone(),
-            None => connect_admin(address, &self.tls()?).await?,
+            None => connect(address, &self.tls()?, &self.way).await?,
         };
         let mut request = tonic::Request::new(request);
         request.set_timeout(BOOTSTRAP_TIMEOUT);
@@ -449,10 +465,10 @@ async fn look(
     id: NodeId,
     address: String,
     known: Option<AdminClient<Channel>>,
-    tls: ClientTls,
+    means: (ClientTls, Way),
     patience: Duration,
 ) -> Look {
-    let result = timeout(patience, ask(&address, known, tls)).await;
+    let result = timeout(patience, ask(&address, known, means)).await;
     Look {
         id,
         address,
@@ -463,11 +479,11 @@ async fn look(
 async fn ask(
     address: &str,
     known: Option<AdminClient<Channel>>,
-    tls: ClientTls,
+    (tls, way): (ClientTls, Way),
 ) -> Result<(AdminClient<Channel>, Answer), Error> {
     let mut client = match known {
         Some(client) => client,
-        None => connect_admin(address, &tls).await?,
+        None => connect(address, &tls, &way).await?,
     };
     let failed = |status| Error::Call {
         address: address.to_owned(),

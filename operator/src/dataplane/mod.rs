@@ -1,6 +1,7 @@
 //! What the nodes say of themselves and of their cluster.
 
 mod client;
+pub mod dial;
 pub mod tables;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::shutdown;
 use super::{Error, status};
+use crate::command;
 use crate::platform::Platform;
 use crate::platform::local::{self, LocalPlatform};
 
@@ -28,7 +29,7 @@ pub async fn delete(root: &Path, yes: bool) -> Result<(), Error> {
         .into());
     }
     let name = object.metadata.name.as_deref().unwrap_or_default();
-    if !yes && !ask(name, dir.root()).map_err(Error::Output)? {
+    if !yes && !ask(name, dir.root()).map_err(command::Error::Output)? {
         return Err(Error::NotConfirmed {
             dir: dir.root().to_owned(),
         });

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::crd::manifest::Mistake;
-use crate::dataplane;
+use crate::command;
 use crate::exit::Exit;
 use crate::platform::local;
 use crate::reconcile;
@@ -17,45 +16,9 @@ pub enum Error {
     /// A round could not be done.
     #[error(transparent)]
     Reconcile(#[from] reconcile::Error<local::Error>),
-    /// The file has mistakes.
-    #[error("{}", lines(file, mistakes))]
-    Mistakes {
-        /// The file, as it was named.
-        file: PathBuf,
-        /// All that were found.
-        mistakes: Vec<Mistake>,
-    },
-    /// The file is not there.
-    #[error("{} does not exist: write a KvCluster into it, or copy examples/cluster.yaml", file.display())]
-    NoFile {
-        /// The file, as it was named.
-        file: PathBuf,
-    },
-    /// The nodes refuse, or can't be asked.
+    /// What does not depend on where the cluster is.
     #[error(transparent)]
-    DataPlane(#[from] dataplane::Error),
-    /// Nobody can be asked.
-    #[error("no node of the cluster in {} answers: start it with `kv-operator local -f FILE`", dir.display())]
-    NobodyAnswers {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// There is no such node.
-    #[error("there is no node {name}: it is one of {}", nodes.join(", "))]
-    NoNode {
-        /// What was named.
-        name: String,
-        /// What there is.
-        nodes: Vec<String>,
-    },
-    /// A confirmation that names another cluster.
-    #[error("the cluster there has the id {found}, not {wanted}: confirm with its own id")]
-    OtherIdentity {
-        /// What was said.
-        wanted: String,
-        /// What there is.
-        found: String,
-    },
+    Command(#[from] command::Error),
     /// Signals can't be caught.
     #[error("can't catch signals")]
     Signals(#[source] std::io::Error),
@@ -83,15 +46,6 @@ pub enum Error {
         /// The directory.
         dir: PathBuf,
     },
-    /// The output can't be written.
-    #[error("can't write the output")]
-    Output(#[source] std::io::Error),
-    /// The output can't be made.
-    #[error("can't make JSON of the status")]
-    Json(#[source] serde_json::Error),
-    /// The output can't be made.
-    #[error("can't make YAML of the status")]
-    Yaml(#[source] serde_yaml::Error),
 }
 
 impl Error {
@@ -113,26 +67,12 @@ impl Error {
             Self::Platform(error) | Self::Reconcile(reconcile::Error::Observe(error)) => {
                 error.exit()
             }
-            Self::Reconcile(reconcile::Error::Validate(_)) | Self::Mistakes { .. } => {
-                Exit::DataError
-            }
-            Self::NoFile { .. } => Exit::NoInput,
-            Self::DataPlane(_) | Self::NobodyAnswers { .. } => Exit::Unavailable,
-            Self::NoNode { .. } | Self::OtherIdentity { .. } => Exit::Usage,
+            Self::Command(error) => error.exit(),
+            Self::Reconcile(reconcile::Error::Validate(_)) => Exit::DataError,
             Self::Signals(_) => Exit::System,
             Self::NotConfirmed { .. } => Exit::Usage,
             Self::StillWorking { .. } => Exit::TemporaryFailure,
             Self::Interrupted { .. } => Exit::Interrupted,
-            Self::Output(_) => Exit::Io,
-            Self::Json(_) | Self::Yaml(_) => Exit::Software,
         }
     }
-}
-
-fn lines(file: &std::path::Path, mistakes: &[Mistake]) -> String {
-    let lines: Vec<String> = mistakes
-        .iter()
-        .map(|mistake| format!("{}:{mistake}", file.display()))
-        .collect();
-    lines.join("\n")
 }

@@ -19,8 +19,9 @@ use super::shutdown::{self, GRACE};
 use super::terminal::Terminal;
 use super::watch::{Change, Watch};
 use super::{Error, orders, status};
+use crate::command::{self, manifest_file};
 use crate::crd::condition::{self, ConditionType, Reason};
-use crate::crd::manifest::{self, Mistake};
+use crate::crd::manifest::Mistake;
 use crate::crd::{AuthMode, KvCluster, KvClusterStatus};
 use crate::dataplane::AdminClients;
 use crate::platform::Platform;
@@ -141,7 +142,7 @@ impl Operator {
             node_binary,
             ports,
         } = arguments;
-        let text = read(&file)?;
+        let text = manifest_file::read(&file)?;
         let object = parse(&file, &text, None)?;
         let name = object.metadata.name.clone().unwrap_or_default();
         let programs = Programs::find(node_binary.as_deref())?;
@@ -315,22 +316,9 @@ impl Operator {
     }
 }
 
-pub(super) fn read(file: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(file).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::NoFile {
-            file: file.to_owned(),
-        },
-        _ => local::Error::io("read", file)(error).into(),
-    })
-}
-
 /// Reads the file, with what the local platform has no means for on top of the rules of the CRD.
 pub(super) fn parse(file: &Path, text: &str, old: Option<&KvCluster>) -> Result<KvCluster, Error> {
-    let refused = |mistakes| Error::Mistakes {
-        file: file.to_owned(),
-        mistakes,
-    };
-    let object = manifest::parse(text, old).map_err(refused)?;
+    let object = manifest_file::parse(file, text, old)?;
     if object
         .spec
         .auth
@@ -339,7 +327,11 @@ pub(super) fn parse(file: &Path, text: &str, old: Option<&KvCluster>) -> Result<
     {
         let message = "must be None on the local platform, which has no Secrets; it listens on this machine only, got Secret";
         let mistake = Mistake::at(text, "spec.auth.mode", message, Reason::InvalidSpec);
-        return Err(refused(vec![mistake]));
+        return Err(command::Error::Mistakes {
+            file: file.to_owned(),
+            mistakes: vec![mistake],
+        }
+        .into());
     }
     if object
         .spec
@@ -356,7 +348,7 @@ pub(super) fn parse(file: &Path, text: &str, old: Option<&KvCluster>) -> Result<
 
 fn reason_of(error: &Error) -> Reason {
     match error {
-        Error::Mistakes { mistakes, .. } => mistakes
+        Error::Command(command::Error::Mistakes { mistakes, .. }) => mistakes
             .first()
             .map_or(Reason::InvalidSpec, |mistake| mistake.reason),
         _ => Reason::InvalidSpec,

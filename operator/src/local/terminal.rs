@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use kv_proto::admin::Move;
 
 use super::shutdown::Progress;
-use super::status;
+use crate::command::show;
 use crate::crd::condition::{self, ConditionType};
 use crate::crd::{KvClusterStatus, NodeState, PlanStatus};
 use crate::platform::local::Event;
@@ -178,7 +178,7 @@ impl Terminal {
 
     /// A bar a move, the first few of them; lines of a plan as it goes on.
     pub fn moves(&mut self, moves: &[Move], plan: Option<&PlanStatus>) {
-        let line = plan.map(status::plan_line);
+        let line = plan.map(show::plan_line);
         let step = plan.map(|plan| (plan.step.clone(), plan.waiting_for.clone()));
         if step != self.step {
             if let Some(line) = &line {

@@ -242,7 +242,7 @@ fn verdicts(inputs: &Inputs<'_>, facts: &Facts<'_>, before: &[Condition]) -> Vec
             Reason::EveryDiskEmpty,
             format!(
                 "the identity of cluster {cluster_id} is kept, but every disk is empty; nothing is started. Put the disks back, \
-                 or confirm with `kv-operator local give-up --cluster-id {cluster_id}` that they are lost"
+                 or confirm with `give-up --cluster-id {cluster_id}` that they are lost"
             ),
         ),
         _ => Verdict::no(ConditionType::DataLost, Reason::DataPresent, ""),

@@ -110,6 +110,15 @@ impl KubernetesPlatform {
         }
     }
 
+    /// A cluster for who only looks: nothing is made, the identity is as it was read.
+    #[must_use]
+    pub fn reader(caches: Caches, writer: Writer, wanted: Wanted, kept: Kept) -> Self {
+        Self {
+            identity: Some((Instant::now(), Some(kept))),
+            ..Self::new(caches, writer, wanted)
+        }
+    }
+
     /// Takes what is wanted now, and makes what the cluster has as a whole. The identity is read if it is time.
     ///
     /// # Errors

@@ -1,11 +1,8 @@
-//! `kv-operator local split`: splits a partition by hand.
-
-use std::path::Path;
+//! `split`: splits a partition by hand.
 
 use kv_proto::admin::SplitRequest;
 
-use super::Error;
-use super::nodes::Cluster;
+use super::{Error, Seen};
 
 /// Which partition, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,8 +21,7 @@ pub struct Where {
 ///
 /// # Errors
 /// Nobody answers, or the cluster refuses.
-pub async fn split(root: &Path, place: Where) -> Result<String, Error> {
-    let mut cluster = Cluster::look(root).await?;
+pub async fn split(cluster: &mut Seen, place: Where) -> Result<String, Error> {
     let addresses = cluster.addresses()?;
     let Where {
         table,

@@ -1,39 +1,38 @@
-//! `kv-operator local plan -f new.yaml`: what saving that file would do. Changes nothing.
+//! `plan -f new.yaml`: what a changed `KvCluster` would do. Changes nothing.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::nodes::Cluster;
-use super::status::{Format, size};
-use super::{Error, orders, run};
+use super::show::{Format, size};
+use super::{Error, Seen};
+use crate::crd::KvCluster;
 use crate::plan::World;
+use crate::plan::orders::Orders;
 use crate::plan::preview::{Preview, preview};
-use crate::platform::local;
-use crate::reconcile::{self, validate};
+use crate::platform::Defaults;
+use crate::reconcile::validate;
 
 /// The text to print.
 ///
 /// # Errors
-/// The file has mistakes, or nobody answers.
-pub async fn plan(root: &Path, file: &Path, format: Format) -> Result<String, Error> {
-    let cluster = Cluster::look(root).await?;
-    let text = run::read(file)?;
-    let object = run::parse(file, &text, Some(&cluster.object))?;
+/// The object is not valid, or nobody answers.
+pub fn plan(
+    cluster: &Seen,
+    object: &KvCluster,
+    defaults: Defaults,
+    orders: &Orders,
+    format: Format,
+) -> Result<String, Error> {
     cluster.addresses()?;
-    let nobody = || Error::NobodyAnswers {
-        dir: cluster.dir.root().to_owned(),
-    };
-    let known = cluster.view.cluster.as_ref().ok_or_else(nobody)?;
-    let wanted =
-        validate::validate(&object, local::DEFAULTS).map_err(reconcile::Error::Validate)?;
-    let orders = orders::read(&cluster.dir)?;
+    let known = cluster.view.cluster.as_ref();
+    let known = known.ok_or_else(|| cluster.nobody())?;
+    let wanted = validate::validate(object, defaults)?;
     let world = World {
         cluster: &wanted,
         inventory: &cluster.inventory,
         view: &cluster.view,
-        orders: &orders,
+        orders,
         now_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0),
         fresh_id: "",
         soaking: None,

@@ -1,9 +1,6 @@
-//! `kv-operator local restart`, `drain`, `replace` and `give-up`: orders that the operator carries out.
+//! `restart`, `drain`, `replace` and `give-up`: orders that the operator carries out.
 
-use std::path::Path;
-
-use super::nodes::Cluster;
-use super::{Error, orders};
+use super::{Error, Seen};
 use crate::plan::orders::Orders;
 
 /// What a person wants.
@@ -22,14 +19,32 @@ pub enum Order {
 }
 
 /// How an order changes those in force.
-type Change = Box<dyn FnOnce(&mut Orders)>;
+type Change = Box<dyn Fn(&mut Orders) + Send + Sync>;
 
-/// Notes an order; answers what will happen.
+/// An order that names what is there.
+pub struct Ordered {
+    /// What will happen.
+    pub said: String,
+    /// Nodes and their incarnations, where somebody knows them.
+    members: Option<Vec<(u64, u64)>>,
+    change: Change,
+}
+
+impl Ordered {
+    /// Adds it to the orders in force, and drops those that have been carried out.
+    pub fn apply(&self, orders: &mut Orders) {
+        if let Some(members) = &self.members {
+            prune(orders, members);
+        }
+        (self.change)(orders);
+    }
+}
+
+/// Finds out whom an order means and what it asks for.
 ///
 /// # Errors
 /// There is no such cluster or node, or nobody answers that should know.
-pub async fn order(root: &Path, order: Order) -> Result<String, Error> {
-    let cluster = Cluster::look(root).await?;
+pub fn order(cluster: &Seen, order: Order) -> Result<Ordered, Error> {
     let (said, change): (String, Change) = match order {
         Order::Restart(name) => {
             let nodes = match name {
@@ -49,7 +64,10 @@ pub async fn order(root: &Path, order: Order) -> Result<String, Error> {
                 .iter()
                 .map(|node| (node.id, node.incarnation))
                 .collect();
-            (said, Box::new(move |orders| orders.restart.extend(wanted)))
+            (
+                said,
+                Box::new(move |orders| orders.restart.extend(wanted.iter().copied())),
+            )
         }
         Order::Drain(name) => {
             let node = cluster.node(&name)?;
@@ -95,28 +113,17 @@ pub async fn order(root: &Path, order: Order) -> Result<String, Error> {
             );
             (
                 said,
-                Box::new(move |orders| orders.give_up = Some(cluster_id)),
+                Box::new(move |orders| orders.give_up = Some(cluster_id.clone())),
             )
         }
     };
     let is_known = cluster.view.cluster.is_some();
-    let members: Vec<(u64, u64)> = cluster
-        .members()
-        .map(|node| (node.id, node.incarnation))
-        .collect();
-    orders::change(&cluster.dir, |orders| {
-        if is_known {
-            prune(orders, &members);
-        }
-        change(orders);
-    })?;
-    if cluster.dir.is_tended() {
-        return Ok(said);
-    }
-    Ok(format!(
-        "{said}, once an operator works here: kv-operator local -f FILE --dir {}",
-        cluster.dir.root().display()
-    ))
+    let members = || cluster.members().map(|node| (node.id, node.incarnation));
+    Ok(Ordered {
+        said,
+        members: is_known.then(|| members().collect()),
+        change,
+    })
 }
 
 /// Drops what has been carried out.

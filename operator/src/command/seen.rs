@@ -1,24 +1,20 @@
-//! What commands that talk to a running cluster share: its directory, whom to ask, and which node a person means.
-
-use std::path::Path;
+//! What commands that talk to a running cluster share: whom to ask, and which node a person means.
 
 use kv_proto::admin::Node;
 use kv_ring::NodeId;
 
-use super::{Error, status};
-use crate::crd::KvCluster;
-use crate::dataplane::{AdminClients, ClusterView, DataPlane, Targets};
-use crate::platform::local::dir::Dir;
-use crate::platform::local::{LocalPlatform, tls};
-use crate::platform::{Inventory, Platform, Presence};
+use super::Error;
+use crate::dataplane::{AdminClients, ClusterView};
+use crate::platform::Inventory;
 
 /// A running cluster as seen by one command.
-pub struct Cluster {
-    /// Its directory.
-    pub dir: Dir,
-    /// The object in force.
-    pub object: KvCluster,
-    /// What runs.
+#[derive(Debug)]
+pub struct Seen {
+    /// Where it is, for a message.
+    pub place: String,
+    /// What to do if nobody answers, for a message.
+    pub advice: String,
+    /// What the platform has of it.
     pub inventory: Inventory,
     /// What the nodes say.
     pub view: ClusterView,
@@ -26,36 +22,7 @@ pub struct Cluster {
     pub clients: AdminClients,
 }
 
-impl Cluster {
-    /// Looks at the cluster of a directory.
-    ///
-    /// # Errors
-    /// There is none, or it can't be looked at.
-    pub async fn look(root: &Path) -> Result<Self, Error> {
-        let (dir, object) = status::open(root)?;
-        let inventory = LocalPlatform::reader(dir.clone()).observe().await?;
-        let mut targets = Targets::default();
-        if let Some(identity) = &inventory.identity {
-            targets.cluster_id.clone_from(&identity.cluster_id);
-        }
-        let alive = inventory
-            .nodes
-            .values()
-            .filter(|node| node.presence != Presence::Absent);
-        targets.addresses = alive
-            .map(|node| (node.id, node.addresses.peer.clone()))
-            .collect();
-        let mut clients = AdminClients::patient(tls::operator_paths(&dir));
-        let view = clients.observe(&targets).await;
-        Ok(Self {
-            dir,
-            object,
-            inventory,
-            view,
-            clients,
-        })
-    }
-
+impl Seen {
     /// Admin services of nodes that know of the cluster.
     ///
     /// # Errors
@@ -70,11 +37,18 @@ impl Cluster {
             .filter_map(|(id, _)| Some(self.inventory.nodes.get(id)?.addresses.peer.clone()))
             .collect();
         if addresses.is_empty() {
-            return Err(Error::NobodyAnswers {
-                dir: self.dir.root().to_owned(),
-            });
+            return Err(self.nobody());
         }
         Ok(addresses)
+    }
+
+    /// Nobody knows what was asked.
+    #[must_use]
+    pub fn nobody(&self) -> Error {
+        Error::NobodyAnswers {
+            place: self.place.clone(),
+            advice: self.advice.clone(),
+        }
     }
 
     /// Nodes that are not removed, by the metadata.

@@ -1,17 +1,17 @@
-//! `kv-operator local top`: the busiest partitions, keys or nodes; live in a terminal.
+//! `top`: the busiest partitions, keys or nodes; live in a terminal.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::time::Duration;
 
 use kv_proto::admin::{GetTopReply, GetTopRequest, HotKey, TopNode, TopPartition};
 use serde_json::json;
 
-use super::nodes::Cluster;
-use super::status::{columns, size};
-use super::{Error, status::Format};
+use super::show::{Format, columns, size};
+use super::{Error, Seen};
 
 const PACE: Duration = Duration::from_secs(1);
+/// Clears the screen, so that the last look is what stands there.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Of what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -24,12 +24,17 @@ pub enum Kind {
     Nodes,
 }
 
-/// Prints it once, or in a terminal again and again until the program is ended.
+/// Prints it once, or in a terminal again and again until the program is ended; `again` looks anew in between.
 ///
 /// # Errors
 /// Nobody answers, or the output can't be written.
-pub async fn top(root: &Path, kind: Kind, limit: u32, format: Format) -> Result<(), Error> {
-    let mut cluster = Cluster::look(root).await?;
+pub async fn top<E: From<Error>>(
+    mut cluster: Seen,
+    kind: Kind,
+    limit: u32,
+    format: Format,
+    again: impl AsyncFn(Seen) -> Result<Seen, E>,
+) -> Result<(), E> {
     let is_live = format == Format::Table && std::io::stdout().is_terminal();
     let name = match kind {
         Kind::Partitions => "partitions",
@@ -42,31 +47,31 @@ pub async fn top(root: &Path, kind: Kind, limit: u32, format: Format) -> Result<
             limit,
         };
         let addresses = cluster.addresses()?;
-        let reply = cluster.clients.top(&addresses, request).await?;
-        let text = match format {
-            Format::Table => table(&cluster, kind, sorted(reply)),
-            Format::Json => {
-                serde_json::to_string_pretty(&value(kind, sorted(reply))).map_err(Error::Json)?
-                    + "\n"
-            }
-            Format::Yaml => {
-                serde_yaml::to_string(&value(kind, sorted(reply))).map_err(Error::Yaml)?
-            }
-        };
-        let mut out = std::io::stdout().lock();
-        if is_live {
-            // Clears the screen, so that the last look is what stands there.
-            out.write_all(b"\x1b[H\x1b[2J").map_err(Error::Output)?;
-        }
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .map_err(Error::Output)?;
-        drop(out);
+        let reply = cluster.clients.top(&addresses, request).await;
+        let text = text(&cluster, kind, sorted(reply.map_err(Error::from)?), format)?;
+        let head = if is_live { CLEAR } else { "" };
+        print(&(head.to_owned() + &text)).map_err(Error::Output)?;
         if !is_live {
             return Ok(());
         }
         tokio::time::sleep(PACE).await;
-        cluster = Cluster::look(root).await?;
+        cluster = again(cluster).await?;
+    }
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn text(cluster: &Seen, kind: Kind, reply: GetTopReply, format: Format) -> Result<String, Error> {
+    match format {
+        Format::Table => Ok(table(cluster, kind, reply)),
+        Format::Json => serde_json::to_string_pretty(&value(kind, reply))
+            .map(|text| text + "\n")
+            .map_err(Error::Json),
+        Format::Yaml => serde_yaml::to_string(&value(kind, reply)).map_err(Error::Yaml),
     }
 }
 
@@ -91,7 +96,7 @@ fn rate(number: f64) -> String {
     format!("{number:.1}")
 }
 
-fn table(cluster: &Cluster, kind: Kind, reply: GetTopReply) -> String {
+fn table(cluster: &Seen, kind: Kind, reply: GetTopReply) -> String {
     match kind {
         Kind::Partitions => {
             let head = [
