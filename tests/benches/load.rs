@@ -164,6 +164,12 @@ impl Answers {
         Ok(percentile(&all, 990))
     }
 
+    pub fn per_second(&self, from: Instant, to: Instant) -> f64 {
+        let within = |answer: &&Answer| (from..to).contains(&answer.at);
+        let count = self.answered.iter().filter(within).count();
+        count as f64 / (to - from).as_secs_f64()
+    }
+
     pub fn add(&mut self, other: Answers) {
         self.answered.extend(other.answered);
         self.answered.sort_by_key(|answer| answer.at);

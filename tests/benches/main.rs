@@ -6,6 +6,7 @@
 //!                                   rivals: DynamoDB Local, etcd     (http: DynamoDB API, etcd: gRPC)
 //! ```
 
+mod cgroup;
 mod clients;
 mod load;
 mod parts;
@@ -65,6 +66,8 @@ enum Part {
     Balance,
     /// Planned restarts of all nodes.
     Restart,
+    /// Load that is too much for one node.
+    Heat,
 }
 
 /// What is measured, how, and where everything is.
@@ -180,6 +183,9 @@ async fn run(setup: &Setup) -> anyhow::Result<()> {
         parts::restart::run(setup, &mut report)
             .await
             .context("restart")?;
+    }
+    if setup.wants(Part::Heat) {
+        parts::heat::run(setup, &mut report).await.context("heat")?;
     }
     report.end();
     Ok(())

@@ -3,6 +3,7 @@
 pub mod balance;
 pub mod cluster;
 pub mod get;
+pub mod heat;
 pub mod idle;
 pub mod kill;
 pub mod local;
