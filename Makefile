@@ -55,7 +55,7 @@ images: build ## Pack both programs into OCI archives below the target folder, i
 kind: build ## The operator on a real Kubernetes (kind, built from packages; 17 minutes, and 13 more the first time)
 	scripts/kind
 
-bench: setup ## Measure the floors against DynamoDB Local and etcd; one part alone: make bench ONLY=get (put, cluster, kill, idle, start)
+bench: setup ## Measure the floors against DynamoDB Local and etcd; one part alone: make bench ONLY=get (put, cluster, kill, idle, start, splits, moves, balance, restart, heat)
 	scripts/bench $(ONLY)
 
 soak: setup ## The simulation until stopped

@@ -6,6 +6,7 @@
 //!                                   rivals: DynamoDB Local, etcd     (http: DynamoDB API, etcd: gRPC)
 //! ```
 
+mod cgroup;
 mod clients;
 mod load;
 mod parts;
@@ -57,6 +58,16 @@ enum Part {
     Idle,
     /// From the start to Ready.
     Start,
+    /// A hundred splits under writes.
+    Splits,
+    /// Three nodes become five and three again.
+    Moves,
+    /// How evenly five nodes bear what there is.
+    Balance,
+    /// Planned restarts of all nodes.
+    Restart,
+    /// Load that is too much for one node.
+    Heat,
 }
 
 /// What is measured, how, and where everything is.
@@ -152,6 +163,29 @@ async fn run(setup: &Setup) -> anyhow::Result<()> {
         parts::start::run(setup, &mut report)
             .await
             .context("start")?;
+    }
+    if setup.wants(Part::Splits) {
+        parts::splits::run(setup, &mut report)
+            .await
+            .context("splits")?;
+    }
+    if setup.wants(Part::Moves) {
+        parts::moves::run(setup, &mut report)
+            .await
+            .context("moves")?;
+    }
+    if setup.wants(Part::Balance) {
+        parts::balance::run(setup, &mut report)
+            .await
+            .context("balance")?;
+    }
+    if setup.wants(Part::Restart) {
+        parts::restart::run(setup, &mut report)
+            .await
+            .context("restart")?;
+    }
+    if setup.wants(Part::Heat) {
+        parts::heat::run(setup, &mut report).await.context("heat")?;
     }
     report.end();
     Ok(())

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -31,33 +32,47 @@ pub struct Requests {
 
 impl Requests {
     pub fn puts(keys: u64, bytes: usize) -> Arc<Requests> {
-        let body = |key| {
-            let (name, value) = (key_name(key), value_of(key, bytes));
-            format!(r#"{{"TableName":"{TABLE}","Item":{{"id":{{"S":"{name}"}},"v":{{"S":"{value}"}}}}}}"#).into()
+        Requests::puts_of(&numbered(keys), bytes)
+    }
+
+    pub fn strong_gets(keys: u64, bytes: usize) -> Arc<Requests> {
+        Requests::strong_gets_of(&numbered(keys), bytes)
+    }
+
+    /// Of tables and keys; the value is that of the place in the list.
+    pub fn puts_of(items: &[(String, String)], bytes: usize) -> Arc<Requests> {
+        let body = |(number, (table, name)): (usize, &(String, String))| {
+            let value = value_of(number as u64, bytes);
+            format!(r#"{{"TableName":"{table}","Item":{{"id":{{"S":"{name}"}},"v":{{"S":"{value}"}}}}}}"#).into()
         };
         Arc::new(Requests {
             operation: "PutItem",
-            bodies: (0..keys).map(body).collect(),
+            bodies: items.iter().enumerate().map(body).collect(),
             wanted: Vec::new(),
         })
     }
 
-    pub fn strong_gets(keys: u64, bytes: usize) -> Arc<Requests> {
-        let body = |key| {
-            let name = key_name(key);
+    /// As they were put.
+    pub fn strong_gets_of(items: &[(String, String)], bytes: usize) -> Arc<Requests> {
+        let body = |(table, name): &(String, String)| {
             format!(
-                r#"{{"TableName":"{TABLE}","Key":{{"id":{{"S":"{name}"}}}},"ConsistentRead":true}}"#
+                r#"{{"TableName":"{table}","Key":{{"id":{{"S":"{name}"}}}},"ConsistentRead":true}}"#
             )
             .into()
         };
         Arc::new(Requests {
             operation: "GetItem",
-            bodies: (0..keys).map(body).collect(),
-            wanted: (0..keys)
+            bodies: items.iter().map(body).collect(),
+            wanted: (0..items.len() as u64)
                 .map(|key| format!("\"{}\"", value_of(key, bytes)).into())
                 .collect(),
         })
     }
+}
+
+fn numbered(keys: u64) -> Vec<(String, String)> {
+    let item = |key| (TABLE.to_owned(), key_name(key));
+    (0..keys).map(item).collect()
 }
 
 /// A connection and what it asks for.
@@ -77,13 +92,21 @@ impl Http {
     ) -> anyhow::Result<Vec<Http>> {
         let mut connections = Vec::with_capacity(count);
         for server in servers.iter().cycle().take(count) {
-            connections.push(Http {
-                link: Link::to(*server).await?,
-                headers: headers(requests.operation),
-                requests: requests.clone(),
-            });
+            connections.push(Http::to(*server, requests).await?);
         }
         Ok(connections)
+    }
+
+    pub async fn to(server: SocketAddr, requests: &Arc<Requests>) -> anyhow::Result<Http> {
+        Ok(Http {
+            link: Link::to(server).await?,
+            headers: headers(requests.operation),
+            requests: requests.clone(),
+        })
+    }
+
+    pub fn was_told_to_go(&self) -> bool {
+        self.link.was_told_to_go
     }
 }
 
@@ -108,6 +131,8 @@ impl Connection for Http {
 #[derive(Debug)]
 pub struct Link {
     sender: SendRequest<Full<Bytes>>,
+    /// The last answer said that no further request is taken on this connection.
+    was_told_to_go: bool,
 }
 
 impl Link {
@@ -119,7 +144,10 @@ impl Link {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Its end shows in the next request.
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Link { sender })
+        Ok(Link {
+            sender,
+            was_told_to_go: false,
+        })
     }
 
     pub async fn send(&mut self, headers: HeaderMap, body: Bytes) -> anyhow::Result<(u16, Bytes)> {
@@ -130,6 +158,8 @@ impl Link {
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
         let status = response.status().as_u16();
+        let last = response.headers().get(CONNECTION);
+        self.was_told_to_go = last.is_some_and(|value| value == "close");
         Ok((status, response.into_body().collect().await?.to_bytes()))
     }
 

@@ -3,6 +3,7 @@
 pub mod constant;
 pub mod etcd;
 pub mod http;
+pub mod roam;
 
 /// The text that belongs to a key: of this size, and no other key's.
 pub fn value_of(key: u64, bytes: usize) -> String {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::local::Local;
+use super::tables;
 use crate::Setup;
-use crate::clients::http::create_table;
 use crate::process::{cpu_seconds, resident_bytes};
 use crate::report::Report;
 
@@ -20,9 +20,8 @@ const MEMORY_FLOOR: u64 = 150 << 20;
 pub async fn run(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let cluster = Local::start(setup).await?;
     let nodes = cluster.nodes()?;
-    for n in 0..TABLES {
-        create_table(nodes[n % nodes.len()].address, &format!("idle-{n}")).await?;
-    }
+    let servers: Vec<_> = nodes.iter().map(|node| node.address).collect();
+    tables(&servers, "idle", TABLES).await?;
     sleep(SETTLE).await;
     let cpu = || {
         nodes

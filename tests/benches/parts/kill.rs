@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use kv_model::encoding::key::{Part, partition_key, token};
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::keys;
 use super::local::Local;
 use crate::Setup;
 use crate::clients::http::{Link, TABLE, create_table};
+use crate::load::longest_gap;
 use crate::process::signal;
 use crate::report::Report;
 
-const PARTITIONS: u128 = 4;
 const EVERY: Duration = Duration::from_millis(5);
 /// A request that takes longer is left and sent again, elsewhere.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -52,7 +52,7 @@ pub async fn run(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         .filter(|node| node.pid != victim.pid)
         .map(|node| node.address)
         .collect();
-    let keys = keys()?;
+    let keys = keys("kill", 1)?.concat();
     let (over, watch) = watch::channel(false);
     let mut tasks = Vec::new();
     for key in &keys {
@@ -71,7 +71,7 @@ pub async fn run(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         let answers = task.await??;
         gaps.push((
             ask,
-            gap(&answers, killed, killed + AFTER),
+            longest_gap(&answers, killed, killed + AFTER),
             first_after(&answers, killed),
         ));
     }
@@ -138,21 +138,6 @@ fn judge(
     );
 }
 
-/// A key of each partition.
-fn keys() -> anyhow::Result<Vec<String>> {
-    (0..PARTITIONS)
-        .map(|wanted| {
-            (0..10_000)
-                .map(|n| format!("kill-{n}"))
-                .find(|key| {
-                    let token = token(&partition_key(&[Part::S(key)]));
-                    token / (u128::MAX / PARTITIONS + 1) == wanted
-                })
-                .context("no key hashes there")
-        })
-        .collect()
-}
-
 /// When each request that succeeded was answered.
 async fn ask_on(
     servers: Vec<SocketAddr>,
@@ -192,26 +177,6 @@ async fn ask_on(
         }
     }
     Ok(answers)
-}
-
-/// The longest time without an answer from shortly before the kill on.
-fn gap(answers: &[Instant], killed: Instant, end: Instant) -> Duration {
-    let mut last = answers
-        .iter()
-        .copied()
-        .rfind(|at| *at <= killed)
-        .unwrap_or(killed);
-    let mut longest = Duration::ZERO;
-    for at in answers
-        .iter()
-        .copied()
-        .filter(|at| *at > killed)
-        .chain([end])
-    {
-        longest = longest.max(at.saturating_duration_since(last));
-        last = at;
-    }
-    longest
 }
 
 fn first_after(answers: &[Instant], killed: Instant) -> Option<Duration> {
