@@ -319,31 +319,33 @@ impl Operator {
 /// Reads the file, with what the local platform has no means for on top of the rules of the CRD.
 pub(super) fn parse(file: &Path, text: &str, old: Option<&KvCluster>) -> Result<KvCluster, Error> {
     let object = manifest_file::parse(file, text, old)?;
-    if object
-        .spec
+    let spec = &object.spec;
+    let wants_keys = spec
         .auth
         .as_ref()
-        .is_some_and(|auth| auth.mode == AuthMode::Secret)
-    {
-        let message = "must be None on the local platform, which has no Secrets; it listens on this machine only, got Secret";
-        let mistake = Mistake::at(text, "spec.auth.mode", message, Reason::InvalidSpec);
-        return Err(command::Error::Mistakes {
-            file: file.to_owned(),
-            mistakes: vec![mistake],
-        }
-        .into());
-    }
-    if object
-        .spec
+        .is_some_and(|auth| auth.mode == AuthMode::Secret);
+    let wants_ca = spec
         .tls
         .as_ref()
-        .is_some_and(|tls| tls.secret_name.is_some())
-    {
-        let message = "must be left out on the local platform, which has no Secrets; it makes a CA of its own";
-        let mistake = Mistake::at(text, "spec.tls.secretName", message, Reason::InvalidSpec);
-        return Err(refused(vec![mistake]));
+        .is_some_and(|tls| tls.secret_name.is_some());
+    let (place, message) = if wants_keys {
+        (
+            "spec.auth.mode",
+            "must be None on the local platform, which has no Secrets; it listens on this machine only, got Secret",
+        )
+    } else if wants_ca {
+        (
+            "spec.tls.secretName",
+            "must be left out on the local platform, which has no Secrets; it makes a CA of its own",
+        )
+    } else {
+        return Ok(object);
+    };
+    Err(command::Error::Mistakes {
+        file: file.to_owned(),
+        mistakes: vec![Mistake::at(text, place, message, Reason::InvalidSpec)],
     }
-    Ok(object)
+    .into())
 }
 
 fn reason_of(error: &Error) -> Reason {

@@ -26,14 +26,15 @@ pub fn frame(bytes: &[u8]) {
         return;
     };
     target.is_for(1, 2);
+    let version = wire::version(&bytes);
     let _ = wire::decode(&bytes, |group| group.0 % 2 == 0);
     match wire::decode(&bytes, |_| true) {
         Ok(Frame::One { wall_ms, kind }) => {
-            let encoded = wire::encode(target, wall_ms, kind);
+            let encoded = wire::encode(version, target, wall_ms, kind);
             let Ok(Frame::One { wall_ms, kind }) = wire::decode(&encoded, |_| true) else {
                 panic!("what was encoded is no such frame");
             };
-            assert_eq!(wire::encode(target, wall_ms, kind), encoded);
+            assert_eq!(wire::encode(version, target, wall_ms, kind), encoded);
         }
         Ok(Frame::Raft { wall_ms, messages }) => {
             assert_eq!(target, Target::Every);
@@ -43,7 +44,7 @@ pub fn frame(bytes: &[u8]) {
             }
             let Ok(Frame::Raft {
                 messages: again, ..
-            }) = wire::decode(&frame.finish(), |_| true)
+            }) = wire::decode(&frame.finish(version), |_| true)
             else {
                 panic!("what was encoded is no such frame");
             };
