@@ -82,6 +82,8 @@ fn pod_and_port(address: &str) -> Option<(&str, u16)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures::channel::mpsc::{UnboundedSender, unbounded};
     use futures::{SinkExt, StreamExt};
     use kube::{Client, Config};
@@ -108,6 +110,8 @@ mod tests {
             assert_eq!(pod_and_port(wrong), None, "{wrong}");
         }
     }
+
+    const LIFE: Duration = Duration::from_secs(3_600);
 
     /// Serves port-forwards to one pod as an API server does; the other end of each is a connection to the node.
     async fn serve(listener: TcpListener, node: UnboundedSender<io::Result<DuplexStream>>) {
@@ -161,8 +165,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_is_reached_through_the_api_server_and_trusted_for_its_certificate() {
-        let (authority, ca) = Authority::generate("c-1").expect("a CA");
-        let node = authority.issue("c-1", Subject::Node(1, "rides-1"));
+        let (authority, ca) = Authority::generate("c-1", LIFE).expect("a CA");
+        let node = authority.issue("c-1", Subject::Node(1, "rides-1"), LIFE);
         let node = node.expect("a certificate");
         let tls = ServerTlsConfig::new()
             .identity(Identity::from_pem(&node.cert, &node.key))
@@ -184,14 +188,16 @@ mod tests {
             let said = clients.top(&address, GetTopRequest::default()).await;
             said.expect_err("it serves nothing")
         };
-        let operator = authority.issue("c-1", Subject::Operator).expect("issued");
+        let operator = authority
+            .issue("c-1", Subject::Operator, LIFE)
+            .expect("issued");
         let said = ask(certificates(&ca, operator)).await;
         assert!(
             matches!(&said, Error::Call { source, .. } if source.code() == tonic::Code::Unimplemented),
             "{said:?}"
         );
-        let (other, other_ca) = Authority::generate("c-1").expect("a CA");
-        let stranger = other.issue("c-1", Subject::Operator).expect("issued");
+        let (other, other_ca) = Authority::generate("c-1", LIFE).expect("a CA");
+        let stranger = other.issue("c-1", Subject::Operator, LIFE).expect("issued");
         let said = ask(certificates(&other_ca, stranger)).await;
         assert!(matches!(said, Error::Connect(_)), "{said:?}");
         assert!(forward.failure().is_none(), "the API server did its part");
