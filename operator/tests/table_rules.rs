@@ -66,7 +66,7 @@ fn spec() -> KvTableSpec {
     KvTableSpec {
         cluster_name: "rides".into(),
         keys: TableKeys {
-            partition: key("pk", KeyType::S),
+            partition: key("pk", KeyType::String),
             sort: None,
         },
         ..KvTableSpec::default()
@@ -96,8 +96,8 @@ fn broken() -> Vec<(KvTableSpec, Option<KvTableSpec>)> {
     };
     let keyed = |partition: &str, sort: Option<&str>| KvTableSpec {
         keys: TableKeys {
-            partition: key(partition, KeyType::S),
-            sort: sort.map(|name| key(name, KeyType::N)),
+            partition: key(partition, KeyType::String),
+            sort: sort.map(|name| key(name, KeyType::Number)),
         },
         ..spec()
     };
@@ -176,7 +176,7 @@ fn specs() -> impl Strategy<Value = KvTableSpec> {
         long[1..].to_owned(),
         long,
     ]);
-    let kind = prop::sample::select(vec![KeyType::S, KeyType::N, KeyType::B]);
+    let kind = prop::sample::select(vec![KeyType::String, KeyType::Number, KeyType::Binary]);
     let key = (attribute.clone(), kind).prop_map(|(name, type_)| TableKey { name, type_ });
     let units = prop::option::of(prop::sample::select(vec![
         -1_i64,

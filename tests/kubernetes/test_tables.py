@@ -9,11 +9,11 @@ from harness.wait import eventually
 from kube.table import KvTable
 
 #: (spec, what it becomes or None, the field that is to blame, what must be said)
-KEYS = {"partition": {"name": "id", "type": "S"}}
+KEYS = {"partition": {"name": "id", "type": "String"}}
 REFUSED = [
     ({"clusterName": "Rides", "keys": KEYS}, None, "spec.clusterName", "must be the name of a KvCluster"),
     ({"clusterName": "rides", "keys": KEYS, "tableName": "a/b"}, None, "spec.tableName", "must be 3 to 255 of"),
-    ({"clusterName": "rides", "keys": {"partition": {"name": "", "type": "S"}}}, None, "spec.keys", "must have names of 1 to 255"),
+    ({"clusterName": "rides", "keys": {"partition": {"name": "", "type": "String"}}}, None, "spec.keys", "must have names of 1 to 255"),
     ({"clusterName": "rides", "keys": {"partition": {"name": "id", "type": "T"}}}, None, "spec.keys", "Unsupported value"),
     ({"clusterName": "rides", "keys": KEYS, "billing": {"mode": "Provisioned"}}, None, "spec.billing", "must have readUnits and writeUnits"),
     ({"clusterName": "rides", "keys": KEYS, "timetolive": "x"}, None, "timetolive", "timetolive"),
@@ -21,7 +21,7 @@ REFUSED = [
     ({"clusterName": "rides", "keys": KEYS}, {"clusterName": "rides", "keys": KEYS, "tableName": "orders"}, "spec.tableName", "must stay as it was"),
     (
         {"clusterName": "rides", "keys": KEYS},
-        {"clusterName": "rides", "keys": {"partition": {"name": "id", "type": "N"}}},
+        {"clusterName": "rides", "keys": {"partition": {"name": "id", "type": "Number"}}},
         "spec.keys",
         "must stay as they were",
     ),
@@ -52,7 +52,7 @@ def wait_gone(client, name):
 
 def test_a_table_is_made_once_its_cluster_is_there_and_every_column_tells(operator, cluster, kind, namespace):
     rides = cluster()
-    keys = {"partition": {"name": "rider", "type": "S"}, "sort": {"name": "booked", "type": "N"}}
+    keys = {"partition": {"name": "rider", "type": "String"}, "sort": {"name": "booked", "type": "Number"}}
     table = KvTable(rides, "bookings", tableName="Rides.bookings", keys=keys, timeToLive="until", deletionProtection=True).apply()
     table.wait("Ready", "ClusterMissing")
     # With access keys: the operator needs none of them, and sees the tables of their account.

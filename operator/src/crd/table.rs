@@ -80,21 +80,32 @@ pub struct TableKey {
     /// Name of the attribute, 1 to 255 characters. Has no default.
     #[schemars(length(max = 255))]
     pub name: String,
-    /// Type of the attribute: `S` for text, `N` for numbers, `B` for bytes. Has no default.
+    /// Type of the attribute, which the API calls S, N or B: `String`, `Number` or `Binary`. Has no default.
     #[serde(rename = "type")]
     pub type_: KeyType,
 }
 
-/// Type of an attribute of a key.
+/// Type of an attribute of a key. In words: YAML 1.1, which kubectl reads, takes the API's `N` for `false`.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum KeyType {
     /// Text.
     #[default]
-    S,
+    String,
     /// A number.
-    N,
+    Number,
     /// Bytes.
-    B,
+    Binary,
+}
+
+impl KeyType {
+    /// As the API writes it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::String => "S",
+            Self::Number => "N",
+            Self::Binary => "B",
+        }
+    }
 }
 
 /// How throughput is reckoned.

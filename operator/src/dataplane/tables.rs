@@ -112,7 +112,24 @@ enum Status {
 #[serde(rename_all = "PascalCase")]
 struct Attribute {
     attribute_name: String,
-    attribute_type: KeyType,
+    attribute_type: Code,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+enum Code {
+    S,
+    N,
+    B,
+}
+
+impl From<Code> for KeyType {
+    fn from(code: Code) -> Self {
+        match code {
+            Code::S => Self::String,
+            Code::N => Self::Number,
+            Code::B => Self::Binary,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -183,7 +200,7 @@ impl Table {
                 .find(|defined| defined.attribute_name == *name)?;
             Some(TableKey {
                 name: name.clone(),
-                type_: defined.attribute_type,
+                type_: defined.attribute_type.into(),
             })
         };
         let is_on_demand = self
@@ -318,7 +335,7 @@ fn creation(declared: &Declared) -> Value {
     let (mut schema, mut attributes) = (Vec::new(), Vec::new());
     for (key, role) in keys {
         schema.push(json!({"AttributeName": key.name, "KeyType": role}));
-        attributes.push(json!({"AttributeName": key.name, "AttributeType": key.type_}));
+        attributes.push(json!({"AttributeName": key.name, "AttributeType": key.type_.code()}));
     }
     let mut body = json!({
         "TableName": declared.name,
@@ -431,9 +448,9 @@ mod tests {
                 found.keys.partition.name.as_str(),
                 found.keys.partition.type_
             ),
-            ("pk", KeyType::S)
+            ("pk", KeyType::String)
         );
-        assert_eq!(found.keys.sort.expect("a sort key").type_, KeyType::N);
+        assert_eq!(found.keys.sort.expect("a sort key").type_, KeyType::Number);
         assert_eq!(
             (found.state, found.deletion_protection),
             (State::Active, true)
@@ -473,7 +490,7 @@ mod tests {
             keys: TableKeys {
                 partition: TableKey {
                     name: "pk".into(),
-                    type_: KeyType::S,
+                    type_: KeyType::String,
                 },
                 sort: None,
             },

@@ -10,7 +10,7 @@
 //! reply leaves no doubt. Any other table of equal keys is *adopted*: its declared settings are brought about, it is never deleted.
 //! What a `KvTable` does not declare is not looked at.
 
-use crate::crd::{BillingMode, KeyType, KvTable, TableBilling, TableKey, TableKeys, TableOrigin};
+use crate::crd::{BillingMode, KvTable, TableBilling, TableKey, TableKeys, TableOrigin};
 use kube::ResourceExt;
 
 /// What is declared.
@@ -241,14 +241,7 @@ impl State {
 }
 
 fn in_words(keys: &TableKeys) -> String {
-    let key = |key: &TableKey| {
-        let kind = match key.type_ {
-            KeyType::S => "S",
-            KeyType::N => "N",
-            KeyType::B => "B",
-        };
-        format!("{} ({kind})", key.name)
-    };
+    let key = |key: &TableKey| format!("{} ({})", key.name, key.type_.code());
     let partition = key(&keys.partition);
     match &keys.sort {
         Some(sort) => format!("partition key {partition} and sort key {}", key(sort)),
@@ -259,6 +252,7 @@ fn in_words(keys: &TableKeys) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crd::KeyType;
 
     fn key(name: &str, type_: KeyType) -> TableKey {
         TableKey {
@@ -279,7 +273,7 @@ mod tests {
         Declared {
             name: "orders".into(),
             keys: TableKeys {
-                partition: key("pk", KeyType::S),
+                partition: key("pk", KeyType::String),
                 sort: None,
             },
             billing: None,
@@ -330,9 +324,9 @@ mod tests {
             ..declared()
         };
         let others = [
-            (key("id", KeyType::S), None),
-            (key("pk", KeyType::N), None),
-            (key("pk", KeyType::S), Some(key("sk", KeyType::S))),
+            (key("id", KeyType::String), None),
+            (key("pk", KeyType::Number), None),
+            (key("pk", KeyType::String), Some(key("sk", KeyType::String))),
         ];
         for (partition, sort) in others {
             for state in [State::Creating, State::Active, State::Updating] {

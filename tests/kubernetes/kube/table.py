@@ -6,7 +6,7 @@ from harness.wait import eventually
 class KvTable:
     def __init__(self, cluster, name, **spec):
         self.kind, self.namespace, self.name = cluster.kind, cluster.namespace, name
-        self.spec = {"clusterName": cluster.name, "keys": {"partition": {"name": "id", "type": "S"}}} | spec
+        self.spec = {"clusterName": cluster.name, "keys": {"partition": {"name": "id", "type": "String"}}} | spec
 
     def apply(self, **spec):
         """Applies the spec, changed by `spec`; a field that is None is left out."""
