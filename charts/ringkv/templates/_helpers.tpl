@@ -60,3 +60,29 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [events]
   verbs: [create, patch]
 {{- end -}}
+
+{{/* What selects the pods of the nodes of all clusters. */}}
+{{- define "ringkv.nodes" -}}
+app.kubernetes.io/component: node
+app.kubernetes.io/managed-by: ringkv-operator
+{{- end -}}
+
+{{/* The labels of an object of monitoring, of (root, more): those of the chart win. */}}
+{{- define "ringkv.monitoringLabels" -}}
+{{- toYaml (merge (include "ringkv.labels" (index . 0) | fromYaml) (index . 1)) -}}
+{{- end -}}
+
+{{/* Not the operator's name: its Service and Deployment select by that. */}}
+{{- define "ringkv.testLabels" -}}
+app.kubernetes.io/name: ringkv-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Annotations of what `helm test` makes and takes away again, of a weight. */}}
+{{- define "ringkv.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
