@@ -5,6 +5,7 @@ from botocore.exceptions import ClientError
 from harness.client import create_table, dynamodb
 from harness.wait import eventually
 from kube.cluster import READY_SECONDS
+from kube.operator import NAMESPACE
 
 
 def use(rides):
@@ -57,3 +58,15 @@ def test_helm_and_volumes_that_go(kind, operator, cluster, say):
     eventually("the volumes to go", lambda: not rides.volumes(), READY_SECONDS, every=0.5)
     gone = ("rides-identity", "rides-credentials", "rides-1")
     eventually("the Secrets to go", lambda: not any(kind.find("secret", name, rides.namespace) for name in gone), every=0.5)
+
+
+def test_helm_tests_the_release(kind, operator):
+    told = operator.test()
+    assert "Succeeded" in told, told
+    # Of what it makes only the pod stays, for its log.
+    name = "ringkv-test-ringkv"
+    assert kind.find("pod", name, NAMESPACE)["status"]["phase"] == "Succeeded"
+    eventually("the cluster of the test to go", lambda: not kind.find("kvcluster", name, NAMESPACE), every=0.5)
+    for one in ("role", "rolebinding", "serviceaccount"):
+        assert not kind.find(one, name, NAMESPACE)
+    eventually("its volume to go", lambda: not kind.get("pvc", NAMESPACE), READY_SECONDS, every=0.5)

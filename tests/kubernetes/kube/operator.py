@@ -23,6 +23,10 @@ class Operator:
         command = ("upgrade", "--install", RELEASE, CHART, "-n", NAMESPACE, "--create-namespace", "--take-ownership", "--reset-values")
         self.kind.helm(*command, "--wait", "--timeout", "120s", *options)
 
+    def test(self):
+        """What `helm test` says; it fails with the test."""
+        return self.kind.helm("test", RELEASE, "-n", NAMESPACE, "--timeout", "280s", "--logs", seconds=300)
+
     def uninstall(self):
         self.kind.helm("uninstall", RELEASE, "-n", NAMESPACE, "--ignore-not-found", "--wait", "--timeout", "60s")
 
@@ -30,13 +34,13 @@ class Operator:
         """By plain manifests."""
         self.kind.kubectl("create", "namespace", NAMESPACE, check=False)
         self.kind.kubectl("apply", "--server-side", "-f", ROOT / "crds")
-        manifests = self.kind.helm("template", RELEASE, CHART, "-n", NAMESPACE, "--set", "crds.enabled=false")
+        manifests = self.kind.helm("template", RELEASE, CHART, "-n", NAMESPACE, "--set", "crds.enabled=false", "--skip-tests")
         self.kind.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=manifests)
         self.kind.kubectl("rollout", "status", "deployment/ringkv-operator", "-n", NAMESPACE, "--timeout=120s", seconds=130)
 
     def remove(self):
         """What `apply` made, but for the definitions."""
-        manifests = self.kind.helm("template", RELEASE, CHART, "-n", NAMESPACE, "--set", "crds.enabled=false")
+        manifests = self.kind.helm("template", RELEASE, CHART, "-n", NAMESPACE, "--set", "crds.enabled=false", "--skip-tests")
         self.kind.kubectl("delete", "-n", NAMESPACE, "--ignore-not-found", "-f", "-", stdin=manifests)
 
     def pods(self):
