@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -90,8 +91,13 @@ def pytest_runtest_makereport(item, call):
     report = yield
     if report.failed and call.when in ("setup", "call") and "kind" in item.funcargs:
         folder = FAILURES / item.name
-        collect(item.funcargs["kind"], getattr(item, "namespace", None), folder)
-        report.sections.append(("what was there", str(folder)))
+        try:
+            collect(item.funcargs["kind"], getattr(item, "namespace", None), folder)
+        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
+            # What failed first must not be hidden by it.
+            report.sections.append(("what was there is not known", str(error)))
+        else:
+            report.sections.append(("what was there", str(folder)))
     return report
 
 

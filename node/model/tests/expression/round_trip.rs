@@ -106,6 +106,10 @@ fn leaf() -> impl Strategy<Value = Expr> {
             }
         }),
         (any_operand(), vec(any_operand(), 1..4))
+            .prop_filter(
+                "the first operand is not among the others",
+                |(one, others)| { !matches!(one, Operand::Path(_)) || !others.contains(one) }
+            )
             .prop_map(|(operand, list)| Expr::In { operand, list }),
         path().prop_map(Expr::AttributeExists),
         path().prop_map(Expr::AttributeNotExists),
