@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::crd::condition::{self, ConditionType};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
@@ -24,6 +27,8 @@ struct Inner {
     api_calls: Family<Vec<(&'static str, &'static str)>, Counter>,
     status_writes: Counter,
     clusters: Gauge,
+    /// At most one a type of condition of a cluster that is there.
+    conditions: Family<Vec<(&'static str, String)>, Gauge>,
     table_reconciles: Family<Vec<(&'static str, &'static str)>, Counter>,
     tables: Gauge,
     is_leader: Gauge,
@@ -62,6 +67,12 @@ impl Default for Metrics {
             "KvClusters that are looked after",
             Clone::clone(&clusters),
         );
+        let conditions = Family::default();
+        registry.register(
+            "cluster_condition",
+            "Conditions of KvClusters by namespace, name and type: 1 True, 0 False",
+            Clone::clone(&conditions),
+        );
         let (table_reconciles, tables) = (Family::default(), Gauge::default());
         registry.register(
             "table_reconciles",
@@ -85,6 +96,7 @@ impl Default for Metrics {
             api_calls,
             status_writes,
             clusters,
+            conditions,
             table_reconciles,
             tables,
             is_leader,
@@ -118,6 +130,25 @@ impl Metrics {
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// Notes the conditions of a cluster.
+    pub fn set_conditions(&self, namespace: &str, name: &str, conditions: &[Condition]) {
+        for type_ in ConditionType::OF_CLUSTERS {
+            let labels = condition_labels(namespace, name, type_);
+            if let Some(found) = condition::find(conditions, type_) {
+                let holds = found.status == "True";
+                let gauge = self.0.conditions.get_or_create(&labels);
+                gauge.set(i64::from(holds));
+            } else {
+                self.0.conditions.remove(&labels);
+            }
+        }
+    }
+
+    /// Tells of a cluster's conditions no more.
+    pub fn forget_cluster(&self, namespace: &str, name: &str) {
+        self.set_conditions(namespace, name, &[]);
+    }
+
     /// Counts a look at a `KvTable`.
     pub fn table_reconciled(&self, outcome: &'static str) {
         let labels: Labels<1> = [("outcome", outcome)];
@@ -147,6 +178,18 @@ impl Metrics {
     }
 }
 
+fn condition_labels(
+    namespace: &str,
+    name: &str,
+    type_: ConditionType,
+) -> Vec<(&'static str, String)> {
+    vec![
+        ("namespace", namespace.to_owned()),
+        ("name", name.to_owned()),
+        ("type", type_.to_string()),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,5 +208,32 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn conditions_are_told_as_long_as_their_cluster_is_there() {
+        let metrics = Metrics::default();
+        let ready = |holds| {
+            let verdict = condition::Verdict {
+                type_: ConditionType::Ready,
+                holds,
+                reason: condition::Reason::Serving,
+                message: String::new(),
+            };
+            verdict.into_condition(&[], 1, jiff::Timestamp::UNIX_EPOCH)
+        };
+        let line = |value| {
+            format!(
+                "ringkv_operator_cluster_condition{{namespace=\"there\",name=\"rides\",type=\"Ready\"}} {value}"
+            )
+        };
+        for (holds, value) in [(true, 1), (false, 0)] {
+            metrics.set_conditions("there", "rides", &[ready(holds)]);
+            let text = metrics.text();
+            assert!(text.contains(&line(value)), "{text}");
+        }
+        assert!(!metrics.text().contains("Degraded"), "nobody has said so");
+        metrics.forget_cluster("there", "rides");
+        assert!(!metrics.text().contains("rides"), "it is gone");
     }
 }

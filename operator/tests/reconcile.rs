@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use kv_operator::crd::condition::{ConditionType, find, holds};
-use kv_operator::crd::{KvCluster, KvClusterSpec, KvClusterStatus, NodeGroup, rules};
+use kv_operator::crd::{
+    KvCluster, KvClusterSpec, KvClusterStatus, Maintenance, MaintenanceWindow, NodeGroup, rules,
+};
 use kv_operator::dataplane::{self, Call, ClusterView, DataPlane, NodeView, Targets};
 use kv_operator::plan::orders::Orders;
 use kv_operator::platform::{
@@ -51,6 +53,8 @@ struct World {
     past: VecDeque<GetClusterReply>,
     /// Nodes whose answers are late: what they said before is shown, and must not be acted on.
     late: BTreeSet<NodeId>,
+    /// By how much the nodes' build is newer than the version that the cluster began with.
+    newer: u32,
     /// Bytes of each node's disk and those free; (0, 0): nobody has measured.
     disk: (u64, u64),
 }
@@ -290,7 +294,7 @@ impl DataPlane for Shared {
             let identity = GetIdentityReply {
                 joined: joined && is_member,
                 bootstrapped: joined && is_member,
-                cluster_version_max: 1,
+                cluster_version_max: 1 + world.newer,
                 incarnation: world
                     .model
                     .nodes
@@ -814,6 +818,137 @@ fn restarts_go_one_by_one_and_end() {
         .collect();
     assert_eq!(incarnations, [2, 2, 2]);
     assert!(run.shared.get().model.permit.is_none());
+}
+
+/// Three nodes to be restarted, in a window of each day. Time begins at 2023-11-14T22:13:20Z.
+fn to_restart_at(start: &str, duration: &str) -> KvClusterSpec {
+    let window = MaintenanceWindow {
+        days: None,
+        start: start.into(),
+        duration: duration.into(),
+    };
+    KvClusterSpec {
+        restarted_at: Some("now".into()),
+        maintenance: Some(Maintenance {
+            windows: vec![window],
+        }),
+        ..spec(3)
+    }
+}
+
+impl Run {
+    fn incarnations(&self) -> Vec<u64> {
+        let world = self.shared.get();
+        let nodes = world.model.nodes.values();
+        nodes.map(|peer| peer.incarnation).collect()
+    }
+
+    fn turn_clock_to(&self, time: &str) {
+        let time: Timestamp = time.parse().expect("a time");
+        self.shared.get().now_ms = u64::try_from(time.as_millisecond()).expect("after 1970");
+    }
+}
+
+#[test]
+fn a_changed_spec_waits_for_its_window_and_says_when_it_opens() {
+    let mut run = Run::new(spec(3));
+    run.rounds(10);
+    run.apply(to_restart_at("23:00", "1h"));
+    let status = run.rounds(10);
+    let (reason, message) = progressing(&status);
+    assert_eq!(reason, "OutsideWindow");
+    assert_eq!(
+        message,
+        "the restart of rides-1, rides-2, rides-3 waits for the maintenance window that opens at 2023-11-14T23:00:00Z \
+         (spec.maintenance)"
+    );
+    assert!(holds(&status.conditions, ConditionType::Ready));
+    assert_eq!(run.rounds(30), status, "a steady word");
+    assert_eq!(run.incarnations(), [1, 1, 1]);
+    run.turn_clock_to("2023-11-14T23:00:00Z");
+    let status = run.rounds(30);
+    run.is_as_asked(&status).expect("rolled");
+    assert_eq!(run.incarnations(), [2, 2, 2]);
+}
+
+#[test]
+fn a_window_that_closes_lets_the_node_at_hand_be_finished_and_no_other() {
+    let mut run = Run::new(spec(3));
+    run.rounds(10);
+    run.apply(to_restart_at("22:13", "1m"));
+    // The permit is given, and the operator dies before it ends the process.
+    run.shared.get().fates = vec![Fate::Failed, Fate::Done];
+    run.round();
+    assert_eq!(run.incarnations(), [1, 1, 1]);
+    assert!(run.shared.get().model.permit.is_some());
+    run.turn_clock_to("2023-11-14T22:14:00Z");
+    let status = run.rounds(20);
+    assert_eq!(run.incarnations(), [2, 1, 1]);
+    let (reason, message) = progressing(&status);
+    assert_eq!(reason, "OutsideWindow");
+    assert!(
+        message.starts_with("the restart of rides-2, rides-3 waits")
+            && message.contains("2023-11-15T22:13:00Z"),
+        "{message}"
+    );
+    assert!(run.shared.get().model.permit.is_none());
+}
+
+#[test]
+fn no_window_holds_up_orders_nor_what_does_not_run_nor_scaling() {
+    let mut run = Run::new(spec(3));
+    run.rounds(10);
+    run.apply(to_restart_at("23:00", "1h"));
+    run.orders.restart.insert(2, 1);
+    run.rounds(10);
+    assert_eq!(run.incarnations(), [1, 2, 1], "a person's order");
+    let mut world = run.shared.get();
+    world
+        .inventory
+        .nodes
+        .get_mut(&NodeId(3))
+        .expect("there")
+        .presence = Presence::Absent;
+    drop(world);
+    let status = run.rounds(10);
+    assert_eq!(
+        run.incarnations(),
+        [1, 2, 2],
+        "started as what it should be"
+    );
+    let (reason, message) = progressing(&status);
+    assert_eq!(reason, "OutsideWindow");
+    assert!(
+        message.starts_with("the restart of rides-1 waits"),
+        "{message}"
+    );
+    run.apply(KvClusterSpec {
+        nodes: 4,
+        ..to_restart_at("23:00", "1h")
+    });
+    run.rounds(30);
+    assert_eq!(run.bearers().values().sum::<usize>(), 4, "scaled");
+    assert_eq!(run.incarnations(), [1, 2, 2, 1]);
+}
+
+#[test]
+fn a_newer_version_is_used_within_a_window_only() {
+    let mut run = Run::new(to_restart_at("23:00", "1h"));
+    run.rounds(10);
+    run.shared.get().newer = 1;
+    assert_eq!(progressing(&run.rounds(5)).0, "Upgrading");
+    run.turn_clock_to("2023-11-14T22:30:00Z");
+    let status = run.rounds(5);
+    let (reason, message) = progressing(&status);
+    assert_eq!(reason, "OutsideWindow");
+    assert!(
+        message.starts_with("the use of version 2 waits for") && message.contains("T23:00:00Z"),
+        "{message}"
+    );
+    assert_eq!(run.shared.get().model.version, 1);
+    run.turn_clock_to("2023-11-14T23:59:00Z");
+    run.rounds(5);
+    assert_eq!(run.shared.get().model.version, 2);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use kube::core::cel::Validator;
 use kv_operator::crd::rules::{self, Violation};
 use kv_operator::crd::{
-    Auth, AuthMode, Bytes, Growth, KvCluster, KvClusterSpec, NodeGroup, Partitions, Rebalance,
-    Repair, Storage, Tls, Upgrade, definition,
+    Auth, AuthMode, Bytes, Day, Growth, KvCluster, KvClusterSpec, Maintenance, MaintenanceWindow,
+    NodeGroup, Partitions, Rebalance, Repair, Storage, Tls, Upgrade, definition,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -150,6 +150,42 @@ fn growths() -> impl Strategy<Value = Option<Growth>> {
     prop::option::of((limit, at, step).prop_map(|(limit, at, step)| Growth { limit, at, step }))
 }
 
+fn maintenances() -> impl Strategy<Value = Option<Maintenance>> {
+    let day = prop_oneof![Just(Day::Mon), Just(Day::Sun)];
+    let days = prop::option::of(prop::collection::vec(day, 0..9));
+    let start = prop_oneof![
+        Just("00:00"),
+        Just("23:59"),
+        Just("24:00"),
+        Just("9:00"),
+        Just("12:60"),
+        Just(""),
+    ];
+    let duration = prop_oneof![
+        Just("1m"),
+        Just("999m"),
+        Just("1399m"),
+        Just("1440m"),
+        Just("1441m"),
+        Just("0m"),
+        Just("060m"),
+        Just("3600s"),
+        Just("24h"),
+        Just("25h"),
+        Just("m"),
+    ];
+    let window = (days, start, duration).prop_map(|(days, start, duration)| MaintenanceWindow {
+        days,
+        start: start.into(),
+        duration: duration.into(),
+    });
+    let windows = prop_oneof![
+        prop::collection::vec(window.clone(), 0..3),
+        prop::collection::vec(window, 20..22)
+    ];
+    prop::option::of(windows.prop_map(|windows| Maintenance { windows }))
+}
+
 fn specs() -> impl Strategy<Value = KvClusterSpec> {
     let zone = prop_oneof![
         Just("a"),
@@ -178,6 +214,7 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
             bytes(),
             prop::option::of(Just("fast".to_owned())),
             growths(),
+            maintenances(),
         ),
     );
     (
@@ -197,7 +234,7 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
                     bytes_per_second,
                     moves_per_node,
                     max_bytes,
-                    (size, class_name, growth),
+                    (size, class_name, growth, maintenance),
                 ) = rest;
                 KvClusterSpec {
                     nodes,
@@ -214,6 +251,7 @@ fn specs() -> impl Strategy<Value = KvClusterSpec> {
                         paused: None,
                     }),
                     partitions: Some(Partitions { max_bytes }),
+                    maintenance,
                     storage: Some(Storage {
                         size,
                         class_name,
@@ -291,6 +329,17 @@ fn broken() -> Vec<(KvClusterSpec, Option<KvClusterSpec>)> {
         }),
         ..spec(3)
     };
+    let maintained = |windows: Vec<MaintenanceWindow>| KvClusterSpec {
+        maintenance: Some(Maintenance { windows }),
+        ..spec(3)
+    };
+    let window = |days: Option<Vec<Day>>, start: &str, duration: &str| {
+        vec![MaintenanceWindow {
+            days,
+            start: start.into(),
+            duration: duration.into(),
+        }]
+    };
     let alone = |spec| (spec, None);
     vec![
         alone(spec(0)),
@@ -365,6 +414,10 @@ fn broken() -> Vec<(KvClusterSpec, Option<KvClusterSpec>)> {
             }),
             ..base()
         }),
+        alone(maintained(Vec::new())),
+        alone(maintained(window(Some(Vec::new()), "22:00", "2h"))),
+        alone(maintained(window(Some(vec![Day::Sat]), "24:00", "2h"))),
+        alone(maintained(window(None, "22:00", "25h"))),
         alone(KvClusterSpec {
             tls: Some(Tls {
                 certificate_life: Some("59s".into()),

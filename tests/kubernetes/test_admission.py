@@ -7,6 +7,13 @@ import pytest
 from kube.kind import ROOT, run
 
 ZONES = ["zone-a", "zone-b"]
+
+
+def window(**fields):
+    """A spec with a maintenance window, of which some fields are so."""
+    return {"nodes": 3, "maintenance": {"windows": [{"start": "02:00", "duration": "2h"} | fields]}}
+
+
 #: (spec, the field that is to blame, what must be said)
 REFUSED = [
     ({"nodes": 0}, "spec.nodes", "must be at least 1, got 0"),
@@ -26,6 +33,11 @@ REFUSED = [
     ({"nodes": 3, "storage": {"size": "2Gi", "growth": {"limit": "1Gi"}}}, "spec.storage", "must have a growth.limit of at least size"),
     ({"nodes": 3, "storage": {"growth": {"limit": "20Gi", "at": 20}}}, "spec.storage", "must have 50 to 95 percent for growth.at"),
     ({"nodes": 3, "storage": {"growth": {"limit": "20Gi", "step": "much"}}}, "spec.storage", "must have 1% to 100% for growth.step"),
+    ({"nodes": 3, "maintenance": {"windows": []}}, "spec.maintenance", "must have 1 to 20 windows"),
+    (window(start="24:00"), "spec.maintenance", "must have windows with a time of the day"),
+    (window(duration="2d"), "spec.maintenance", "must have windows of 1m to 24h"),
+    (window(days=["Monday"]), "spec.maintenance", "Unsupported value"),
+    (window(days=[]), "spec.maintenance", "must have windows with 1 to 7 days"),
     ({"nodes": 3, "partitions": {"maxBytes": 5}}, "spec.partitions", "must have at least 100k"),
 ]
 #: (spec, the spec it becomes, the field, what must be said)

@@ -38,11 +38,15 @@ def test_an_upgrade_of_the_operator_leaves_pods_alone(kind, operator, cluster, s
     rides = cluster()
     load = loaded(rides)
     before = rides.pods()
+    assert rides.condition("RestartPending")[:2] == ("False", "AllCurrent"), rides.condition("RestartPending")
     operators = {pod["metadata"]["uid"] for pod in operator.pods()}
     # Another image of nodes is what a newer operator brings: pods of before keep theirs until they restart.
     operator.install("nodeImage.tag=newer", "podAnnotations.release=newer", "logLevel=debug")
     operator.wait_up()
     eventually("new operators", lambda: not operators & {pod["metadata"]["uid"] for pod in operator.pods()}, 60, every=0.5)
+    eventually("the restart to be due", lambda: rides.condition("RestartPending")[:2] == ("True", "OlderImage"), 60, every=0.5)
+    told = rides.condition("RestartPending")[2]
+    assert "3 of 3 nodes" in told and ":newer" in told and "kubectl ringkv restart" in told, told
     seen = rides.get()["metadata"]["resourceVersion"]
     load.go_on(20)
     after = rides.pods()
@@ -53,6 +57,8 @@ def test_an_upgrade_of_the_operator_leaves_pods_alone(kind, operator, cluster, s
     finish(load, say)
     say(f"status written since: {rides.get()['metadata']['resourceVersion'] != seen}")
     operator.install()
+    operator.wait_up()
+    eventually("nothing to be due", lambda: rides.condition("RestartPending")[0] == "False", 60, every=0.5)
 
 
 def test_every_pod_deleted_at_once_comes_back_with_its_data(kind, operator, cluster, say):

@@ -80,13 +80,7 @@ fn table(object: &KvCluster) -> String {
     if let Some(plan) = &status.plan {
         let _ = writeln!(text, "plan: {}", plan_line(plan));
     }
-    for type_ in [
-        ConditionType::Ready,
-        ConditionType::Progressing,
-        ConditionType::Degraded,
-        ConditionType::DataLost,
-        ConditionType::HotKey,
-    ] {
+    for type_ in ConditionType::OF_CLUSTERS {
         if let Some(condition) = condition::find(&status.conditions, type_) {
             let colon = if condition.message.is_empty() {
                 ""

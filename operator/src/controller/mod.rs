@@ -26,7 +26,9 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
-use kube::runtime::controller::{Action, Config as ControllerConfig, Controller};
+use kube::runtime::controller::{
+    Action, Config as ControllerConfig, Controller, Error as QueueError,
+};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -221,6 +223,10 @@ async fn tend_scope(
     let clusters = controller
         .run(reconcile, |_, error, _| match *error {}, context)
         .for_each(|result| {
+            // Every cluster is looked at again after a while: so each that is gone comes by here.
+            if let Err(QueueError::ObjectNotFound(gone)) = &result {
+                metrics.forget_cluster(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+            }
             if let Err(error) = result {
                 // Watches that break are taken up again; objects that are gone need nothing.
                 tracing::debug!(error = &error as &dyn std::error::Error, "the queue says");
@@ -275,6 +281,9 @@ async fn reconcile(object: Arc<KvCluster>, context: Arc<Context>) -> Result<Acti
     if object.metadata.deletion_timestamp.is_some() {
         context.clusters.lock().await.remove(&key);
         context.ways.forget(&key).await;
+        let namespace = object.namespace().unwrap_or_default();
+        let metrics = &context.means.metrics;
+        metrics.forget_cluster(&namespace, &object.name_any());
         return Ok(Action::await_change());
     }
     wait_for_caches(&context.means.caches).await;
@@ -296,7 +305,10 @@ async fn reconcile(object: Arc<KvCluster>, context: Arc<Context>) -> Result<Acti
     let result = tended.round(&context.means, &object).await;
     context.ways.note(key, tended.certificates()).await;
     let outcome = if result.is_ok() { "done" } else { "failed" };
-    context.means.metrics.reconciled(outcome, begun.elapsed());
+    let metrics = &context.means.metrics;
+    metrics.reconciled(outcome, begun.elapsed());
+    let namespace = object.namespace().unwrap_or_default();
+    metrics.set_conditions(&namespace, &object.name_any(), tended.conditions());
     let pause = match result {
         Ok(pause) => pause,
         Err(error) => {

@@ -115,6 +115,13 @@ impl Tended {
         self.platform.operator()
     }
 
+    /// The conditions as they were written last.
+    #[must_use]
+    pub fn conditions(&self) -> &[Condition] {
+        let written = self.written.as_ref();
+        written.map_or(&[], |(_, status)| &status.conditions)
+    }
+
     /// How soon it is to be looked at again after a failure.
     pub fn failed(&mut self, error: &Error) -> Duration {
         use kubernetes::error::Class;
@@ -155,6 +162,7 @@ impl Tended {
             mut status,
             is_busy,
             observed,
+            cluster,
             moves: _,
         } = match reconcile::round(&mut self.platform, &mut self.dataplane, &request).await {
             Ok(outcome) => outcome,
@@ -186,6 +194,10 @@ impl Tended {
         {
             replace(&mut status, verdict, &before, object);
         }
+        let pending = self
+            .platform
+            .restart_pending(&cluster, observed.inventory());
+        replace(&mut status, pending, &before, object);
         status.selector = Some(names::pod_selector_text(&object.name_any()));
         let is_ready = condition::holds(&status.conditions, ConditionType::Ready);
         self.write(means, object, &before, status).await?;
@@ -411,8 +423,9 @@ fn event(before: &[Condition], condition: &Condition) -> Option<Event> {
     let is_new =
         was.is_none_or(|was| (&was.status, &was.reason) != (&condition.status, &condition.reason));
     let is_bad = ["Degraded", "DataLost", "HotKey"].contains(&condition.type_.as_str());
-    // That nothing is wrong is news only after something was.
-    if !is_new || (was.is_none() && is_bad && condition.status == "False") {
+    // That nothing is wrong, or due, is news only after something was.
+    let is_quiet = is_bad || condition.type_ == "RestartPending";
+    if !is_new || (was.is_none() && is_quiet && condition.status == "False") {
         return None;
     }
     let is_warning = (is_bad && condition.status == "True")

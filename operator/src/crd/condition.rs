@@ -21,8 +21,22 @@ pub enum ConditionType {
     DataLost,
     /// One key takes more requests than a partition can serve.
     HotKey,
+    /// Nodes run as an earlier operator made them; their next restart brings what it makes now. On Kubernetes only.
+    RestartPending,
     /// Of a `KvTable`: the table differs from what is declared.
     Drifted,
+}
+
+impl ConditionType {
+    /// Those of a `KvCluster`.
+    pub const OF_CLUSTERS: [Self; 6] = [
+        Self::Ready,
+        Self::Progressing,
+        Self::Degraded,
+        Self::DataLost,
+        Self::HotKey,
+        Self::RestartPending,
+    ];
 }
 
 macro_rules! reasons {
@@ -69,6 +83,8 @@ reasons! {
     RotatingCertificates,
     /// Progressing: a step can't be taken yet; the message says what it waits for.
     Waiting,
+    /// Progressing: what is to be done waits for a maintenance window.
+    OutsideWindow,
     /// Progressing: what the spec asks for is there.
     UpToDate,
     /// Progressing: the file has a mistake; the spec before it stays in force.
@@ -113,6 +129,12 @@ reasons! {
     KeyTooHot,
     /// HotKey: no key is.
     NoHotKey,
+    /// RestartPending: nodes run another image than the one that is the default now.
+    OlderImage,
+    /// RestartPending: nodes run from another template than they would be made from now.
+    OlderTemplate,
+    /// RestartPending: every node runs as it would be made now.
+    AllCurrent,
     /// Ready of a table: it is there, as declared, and serves.
     TableActive,
     /// Ready of a table: it is being made.

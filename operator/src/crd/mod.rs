@@ -12,14 +12,15 @@ pub mod table;
 pub mod table_rules;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, ValidationRule,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
 };
 use kube::CustomResourceExt;
 
 pub use spec::{
-    Auth, AuthMode, Bytes, Disruption, Growth, KvCluster, KvClusterSpec, NodeGroup, Partitions,
-    Pod, REPLICATION_FACTOR_DEFAULT, Rebalance, Repair, Service, ServiceType, Storage,
-    StoragePolicy, Tls, Upgrade, duration,
+    Auth, AuthMode, Bytes, Day, Disruption, Growth, KvCluster, KvClusterSpec, Maintenance,
+    MaintenanceWindow, Monitoring, NodeGroup, Partitions, Pod, REPLICATION_FACTOR_DEFAULT,
+    Rebalance, Repair, Service, ServiceType, Storage, StoragePolicy, Tls, Upgrade, duration,
+    time_of_day,
 };
 pub use status::{
     Endpoint, KvClusterStatus, NodeState, NodeStatus, PlanStatus, STATUS_NODES_MAX, UpgradeStatus,
@@ -117,6 +118,9 @@ fn forbid_null(schema: &mut JSONSchemaProps) {
     {
         property.nullable = None;
         forbid_null(property);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(item)) = &mut schema.items {
+        forbid_null(item);
     }
 }
 

@@ -4,7 +4,9 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 
 use super::condition::Reason;
-use super::spec::{AuthMode, Bytes, Growth, KvClusterSpec, NodeGroup, duration};
+use super::spec::{
+    AuthMode, Bytes, Growth, KvClusterSpec, MaintenanceWindow, NodeGroup, duration, time_of_day,
+};
 
 /// The most nodes of a cluster.
 pub const NODES_MAX: i32 = 1000;
@@ -14,6 +16,8 @@ pub const REPLICATION_FACTOR_MAX: i32 = 7;
 pub const ZONES_MAX: usize = 20;
 /// The most groups of nodes.
 pub const GROUPS_MAX: usize = 20;
+/// The most maintenance windows.
+pub const WINDOWS_MAX: usize = 20;
 /// The largest weight of a node.
 pub const WEIGHT_MAX: i32 = 1000;
 /// The longest name of a cluster: names of its objects add to it and must stay DNS labels.
@@ -380,6 +384,55 @@ pub const RULES: &[Rule] = &[
         }),
     },
     Rule {
+        field: "maintenance",
+        cel: "!has(self.maintenance) || (size(self.maintenance.windows) >= 1 && size(self.maintenance.windows) <= 20)",
+        message: "must have 1 to 20 windows; leave maintenance out to let work begin at any time",
+        got: None,
+        check: Check::Spec(|spec| {
+            let count = spec
+                .maintenance
+                .as_ref()
+                .map(|maintenance| maintenance.windows.len());
+            count.is_none_or(|count| (1..=WINDOWS_MAX).contains(&count))
+        }),
+    },
+    Rule {
+        field: "maintenance",
+        cel: "!has(self.maintenance) || self.maintenance.windows.all(window, !has(window.days) || \
+              (size(window.days) >= 1 && size(window.days) <= 7))",
+        message: "must have windows with 1 to 7 days; leave days out for all",
+        got: None,
+        check: Check::Spec(|spec| {
+            let fits = |window: &MaintenanceWindow| {
+                let count = window.days.as_ref().map(Vec::len);
+                count.is_none_or(|count| (1..=7).contains(&count))
+            };
+            windows(spec).iter().all(fits)
+        }),
+    },
+    Rule {
+        field: "maintenance",
+        cel: "!has(self.maintenance) || self.maintenance.windows.all(window, \
+              window.start.matches('^([01][0-9]|2[0-3]):[0-5][0-9]$'))",
+        message: "must have windows with a time of the day in UTC for start, such as 02:30 or 22:00",
+        got: None,
+        check: Check::Spec(|spec| {
+            let fits = |window: &MaintenanceWindow| time_of_day(&window.start).is_some();
+            windows(spec).iter().all(fits)
+        }),
+    },
+    Rule {
+        field: "maintenance",
+        cel: "!has(self.maintenance) || self.maintenance.windows.all(window, \
+              window.duration.matches('^([1-9][0-9]{0,2}m|1[0-3][0-9]{2}m|14[0-3][0-9]m|1440m|[1-9]h|1[0-9]h|2[0-4]h)$'))",
+        message: "must have windows of 1m to 24h in duration, such as 90m or 2h",
+        got: None,
+        check: Check::Spec(|spec| {
+            let fits = |window: &MaintenanceWindow| is_window_duration(&window.duration);
+            windows(spec).iter().all(fits)
+        }),
+    },
+    Rule {
         field: "tls",
         cel: "!has(self.tls) || !has(self.tls.certificateLife) || \
               self.tls.certificateLife.matches('^([6-9][0-9]s|[1-9][0-9]{2,5}s|[1-9][0-9]{0,5}[mh])$')",
@@ -612,6 +665,18 @@ pub fn broken<S>(rules: &[Rule<S>], new: &S, old: Option<&S>) -> Vec<Violation> 
 fn is_life(text: &str) -> bool {
     const LEAST: std::time::Duration = std::time::Duration::from_secs(60);
     !text.starts_with('0') && duration(text).is_some_and(|life| life >= LEAST)
+}
+
+fn windows(spec: &KvClusterSpec) -> &[MaintenanceWindow] {
+    let maintenance = spec.maintenance.as_ref();
+    maintenance.map_or(&[], |maintenance| &maintenance.windows)
+}
+
+/// A minute to a day, in minutes or hours.
+fn is_window_duration(text: &str) -> bool {
+    let is_plain = !text.starts_with('0') && !text.ends_with('s');
+    let fits = |time: std::time::Duration| (60..=86_400).contains(&time.as_secs());
+    is_plain && duration(text).is_some_and(fits)
 }
 
 const NAME_MESSAGE: &str =

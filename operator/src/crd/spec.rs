@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
+use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,10 @@ pub struct KvClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption: Option<Disruption>,
 
+    /// When planned work that disrupts may begin. Default: at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
+
     /// What becomes of disks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
@@ -124,6 +128,20 @@ pub struct KvClusterSpec {
     /// What pods have beside what the operator gives them; on Kubernetes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
+
+    /// How monitoring finds the nodes; on Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
+}
+
+/// How monitoring finds the nodes.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Monitoring {
+    /// Whether the Service `<cluster>-nodes` has the annotations `prometheus.io/scrape`, `port` and `path`, by which many installations
+    /// of Prometheus find what they scrape, each node by itself. A change restarts nothing. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<bool>,
 }
 
 /// The Service that clients use.
@@ -168,6 +186,10 @@ pub struct Pod {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 50))]
     pub tolerations: Option<Vec<Toleration>>,
+    /// Where pods should run, as a pod has it, beside the zone and the wish for different workers, which the operator says: all of it
+    /// must hold. Has no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
     /// Name of the PriorityClass. Has no default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
@@ -290,6 +312,64 @@ pub struct Disruption {
     pub allow_unavailable: Option<bool>,
 }
 
+/// When planned work that disrupts may begin: restarts since the spec has changed, and the use of a newer version. Nothing else waits, nor do
+/// restarts that a person orders; a node whose restart has begun is finished.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Maintenance {
+    /// The stretches of time, 1 to 20; it may begin while any of them is open. Has no default.
+    #[schemars(length(max = 20))]
+    pub windows: Vec<MaintenanceWindow>,
+}
+
+/// A stretch of time that comes again each week.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MaintenanceWindow {
+    /// The days on which it opens, in UTC, of Mon, Tue, Wed, Thu, Fri, Sat and Sun; 1 to 7. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 7))]
+    pub days: Option<Vec<Day>>,
+    /// When it opens, as `22:30`, in UTC. Has no default.
+    #[schemars(length(max = 16))]
+    pub start: String,
+    /// How long it stays open, over midnight too, 1m to 24h, as `90m` or `2h`. Has no default.
+    #[schemars(length(max = 16))]
+    pub duration: String,
+}
+
+/// A day of the week.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Day {
+    /// Monday.
+    Mon,
+    /// Tuesday.
+    Tue,
+    /// Wednesday.
+    Wed,
+    /// Thursday.
+    Thu,
+    /// Friday.
+    Fri,
+    /// Saturday.
+    Sat,
+    /// Sunday.
+    Sun,
+}
+
+impl Day {
+    /// The week, from Monday on.
+    pub const ALL: [Self; 7] = [
+        Self::Mon,
+        Self::Tue,
+        Self::Wed,
+        Self::Thu,
+        Self::Fri,
+        Self::Sat,
+        Self::Sun,
+    ];
+}
+
 /// What becomes of disks.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -367,6 +447,18 @@ pub fn duration(text: &str) -> Option<std::time::Duration> {
         (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     let number: u64 = is_number.then(|| digits.parse().ok())??;
     Some(std::time::Duration::from_secs(number * factor))
+}
+
+/// Seconds of the day of a time as `22:30`.
+#[must_use]
+pub fn time_of_day(text: &str) -> Option<u64> {
+    let (hours, minutes) = text.split_once(':')?;
+    let number = |text: &str, below: u64| {
+        let is_number = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u64 = is_number.then(|| text.parse().ok())??;
+        (number < below).then_some(number)
+    };
+    Some(number(hours, 24)? * 3_600 + number(minutes, 60)? * 60)
 }
 
 /// Whom the DynamoDB API serves.

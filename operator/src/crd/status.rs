@@ -39,7 +39,7 @@ pub struct KvClusterStatus {
     pub endpoints: Vec<Endpoint>,
     /// The nodes by id, at most 100 of them.
     pub nodes: Vec<NodeStatus>,
-    /// Ready, Progressing, Degraded, DataLost and HotKey, as the Kubernetes API conventions have them.
+    /// Ready, Progressing, Degraded, DataLost and HotKey, on Kubernetes RestartPending too, as the Kubernetes API conventions have them.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }

@@ -264,6 +264,7 @@ impl Operator {
             moves,
             is_busy,
             observed: _,
+            cluster: _,
         } = result?;
         self.terminal.status(&self.told, &status, self.dir.root());
         self.terminal.moves(&moves, status.plan.as_ref());

@@ -517,7 +517,7 @@ impl<'a> Scene<'a> {
         })
     }
 
-    fn names(&self, ids: &BTreeSet<NodeId>) -> String {
+    pub fn names(&self, ids: &BTreeSet<NodeId>) -> String {
         let names: Vec<String> = ids.iter().map(|&id| self.name(id)).collect();
         match names.len().checked_sub(NAMES_MAX) {
             None | Some(0) => names.join(", "),
@@ -559,8 +559,18 @@ impl<'a> Scene<'a> {
             let soak = u64::try_from(self.world.cluster.soak.as_millis()).unwrap_or(u64::MAX);
             newer == Some(version) && self.world.now_ms >= since.saturating_add(soak)
         };
-        if let Some((version, _)) = self.world.soaking.filter(|&soaking| soaked(soaking)) {
-            plan.steps.push(Step::RaiseVersion(version));
+        let due = self.world.soaking.filter(|&soaking| soaked(soaking));
+        let held = due.and_then(|_| self.world.window());
+        let is_soaking = newer.is_some() && held.is_none();
+        match (due, held) {
+            (Some((version, _)), Some(window)) => {
+                plan.is_outside_window = true;
+                plan.waiting.push(format!(
+                    "the use of version {version} waits for {window} (spec.maintenance)"
+                ));
+            }
+            (Some((version, _)), None) => plan.steps.push(Step::RaiseVersion(version)),
+            (None, _) => {}
         }
         let has = |kind: fn(&Step) -> bool| plan.steps.iter().any(kind);
         let is_configuring = has(|step| {
@@ -578,8 +588,9 @@ impl<'a> Scene<'a> {
                 Activity::Restarting,
             ),
             (is_configuring, Activity::Configuring),
-            (newer.is_some(), Activity::Upgrading),
+            (is_soaking, Activity::Upgrading),
             (is_moving, Activity::Rebalancing),
+            (plan.is_outside_window, Activity::OutsideWindow),
         ]
         .into_iter()
         .find_map(|(holds, activity)| holds.then_some(activity));

@@ -29,6 +29,7 @@ pub mod seats;
 pub mod space;
 pub mod table;
 pub mod tokens;
+pub mod windows;
 
 use std::collections::BTreeSet;
 
@@ -171,6 +172,8 @@ pub enum Activity {
     Upgrading,
     /// Replicas are on their way.
     Rebalancing,
+    /// Nothing, until a maintenance window opens.
+    OutsideWindow,
 }
 
 /// What to do now, and what stands in the way.
@@ -192,6 +195,8 @@ pub struct Plan {
     pub leaving: Vec<String>,
     /// What a step that can't be taken waits for.
     pub waiting: Vec<String>,
+    /// Whether something is held back until a maintenance window opens; what and until when is among `waiting`.
+    pub is_outside_window: bool,
     /// A version that all nodes can write and that is not used yet.
     pub newer_version: Option<u32>,
     /// How far certificates are on their way, in words; none while nothing is done about them.
@@ -217,6 +222,16 @@ pub struct World<'a> {
     pub fresh_id: &'a str,
     /// A version that all nodes can write, and the Unix time in ms since when.
     pub soaking: Option<(u32, u64)>,
+}
+
+impl World<'_> {
+    /// When the next maintenance window opens, in words; none if planned work that disrupts may begin now.
+    fn window(&self) -> Option<String> {
+        let until = windows::waits_until(&self.cluster.windows, self.now_ms / 1_000)?;
+        let until = i64::try_from(until).ok()?;
+        let time = jiff::Timestamp::from_second(until).ok()?;
+        Some(format!("the maintenance window that opens at {time}"))
+    }
 }
 
 /// Plans the next steps.

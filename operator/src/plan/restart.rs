@@ -8,6 +8,10 @@
 //!
 //! The permit lives in the metadata: who dies in between finds it there. A process that is down anyway is just started with what
 //! is wanted now, so that a corrected spec takes hold at once.
+//!
+//! Outside of maintenance windows only who was ordered by a person asks for the permit, and who has it already.
+
+use std::collections::BTreeSet;
 
 use kv_ring::NodeId;
 
@@ -35,7 +39,7 @@ pub(super) fn restart(scene: &Scene<'_>, plan: &mut Plan) {
             plan.activity = Some(Activity::Restarting);
         }
     }
-    let outdated = outdated(scene);
+    let outdated = in_time(scene, outdated(scene), plan);
     let Some(&first) = outdated.first() else {
         return;
     };
@@ -67,6 +71,35 @@ pub(super) fn restart(scene: &Scene<'_>, plan: &mut Plan) {
     }
 }
 
+/// Those of the outdated that may be restarted now. What the others wait for is told.
+fn in_time(scene: &Scene<'_>, outdated: Vec<NodeId>, plan: &mut Plan) -> Vec<NodeId> {
+    let Some(window) = scene.world.window() else {
+        return outdated;
+    };
+    let (now, held): (Vec<NodeId>, Vec<NodeId>) = outdated
+        .into_iter()
+        .partition(|&id| is_ordered(scene, id) || is_at_hand(scene, id));
+    if !held.is_empty() {
+        let held: BTreeSet<NodeId> = held.into_iter().collect();
+        plan.is_outside_window = true;
+        plan.waiting.push(format!(
+            "the restart of {} waits for {window} (spec.maintenance)",
+            scene.names(&held)
+        ));
+    }
+    now
+}
+
+/// Whether it has the permit for the end of the very incarnation that runs.
+fn is_at_hand(scene: &Scene<'_>, id: NodeId) -> bool {
+    let permit = scene.known.permit.as_ref();
+    permit.is_some_and(|permit| {
+        permit.node_id == id.0
+            && permit.expires_ms > scene.world.now_ms
+            && permit.incarnation == scene.nodes[&id].member.incarnation
+    })
+}
+
 /// Who should run as something else, by id.
 pub(super) fn outdated(scene: &Scene<'_>) -> Vec<NodeId> {
     scene
@@ -93,18 +126,20 @@ fn is_ready(scene: &Scene<'_>, id: NodeId) -> bool {
     node.is_some_and(|node| node.status.as_ref().is_some_and(|status| status.ready))
 }
 
+/// Runs as the incarnation that a person wants ended.
+fn is_ordered(scene: &Scene<'_>, id: NodeId) -> bool {
+    let until = scene.world.orders.restart.get(&id.0);
+    let entry = scene.nodes.get(&id);
+    entry
+        .zip(until)
+        .is_some_and(|(entry, &until)| entry.member.incarnation <= until)
+}
+
 /// Runs with another revision than its group's, or as the incarnation that a person wants ended.
 fn is_outdated(scene: &Scene<'_>, id: NodeId) -> bool {
     let Some(entry) = scene.nodes.get(&id) else {
         return false;
     };
-    let incarnation = entry.member.incarnation;
-    let is_ordered = scene
-        .world
-        .orders
-        .restart
-        .get(&id.0)
-        .is_some_and(|&until| incarnation <= until);
     let group = scene
         .roster
         .keep
@@ -116,5 +151,5 @@ fn is_outdated(scene: &Scene<'_>, id: NodeId) -> bool {
     let differs = group
         .zip(started)
         .is_some_and(|(group, started)| group.revision != *started);
-    incarnation > 0 && (is_ordered || differs)
+    entry.member.incarnation > 0 && (is_ordered(scene, id) || differs)
 }

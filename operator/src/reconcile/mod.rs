@@ -22,6 +22,7 @@ use kv_proto::admin::Move;
 
 use crate::crd::{KvCluster, KvClusterStatus};
 use crate::dataplane::DataPlane;
+use crate::plan::Activity;
 use crate::plan::orders::Orders;
 use crate::platform::Platform;
 pub use validate::{Cluster, Group};
@@ -61,6 +62,8 @@ pub struct Outcome {
     pub is_busy: bool,
     /// What was there before the steps.
     pub observed: observe::Observed,
+    /// What was wanted.
+    pub cluster: Cluster,
 }
 
 /// One round.
@@ -131,7 +134,14 @@ async fn run<P: Platform, D: DataPlane>(
     Ok(Outcome {
         status,
         moves,
-        is_busy: !plan.get().steps.is_empty() || plan.get().activity.is_some(),
+        is_busy: is_busy(plan.get()),
         observed,
+        cluster,
     })
+}
+
+/// Who waits for a window looks as seldom as who has nothing to do.
+fn is_busy(plan: &crate::plan::Plan) -> bool {
+    let is_at_work = |activity| activity != Activity::OutsideWindow;
+    !plan.steps.is_empty() || plan.activity.is_some_and(is_at_work)
 }

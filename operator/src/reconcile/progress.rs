@@ -8,7 +8,7 @@ use super::apply::Applied;
 use crate::crd::condition::{ConditionType, Reason, Verdict};
 use crate::crd::{PlanStatus, UpgradeStatus};
 use crate::dataplane::ClusterView;
-use crate::plan::Plan;
+use crate::plan::{Activity, Plan};
 
 /// How many nodes a plan names.
 const NAMES_MAX: usize = 20;
@@ -61,6 +61,9 @@ pub fn step(plan: &Plan, view: &ClusterView) -> String {
         parts.push(format!("{moves} {partitions} to move"));
     }
     parts.extend(plan.certificates.map(str::to_owned));
+    if parts.is_empty() && plan.activity == Some(Activity::OutsideWindow) {
+        parts.push("waiting for a maintenance window".to_owned());
+    }
     if parts.is_empty() {
         let activity = plan.activity.map_or_else(
             || "nothing".to_owned(),

@@ -380,6 +380,10 @@ fn active(inputs: &Inputs<'_>, activity: Activity) -> Verdict {
     let plan = inputs.plan.get();
     let waiting = plan.waiting.iter().chain(inputs.applied.waiting());
     let waiting: Vec<&str> = waiting.map(String::as_str).collect();
+    if activity == Activity::OutsideWindow {
+        let reason = Reason::OutsideWindow;
+        return Verdict::yes(ConditionType::Progressing, reason, waiting.join("; "));
+    }
     // That what is down is started again and again gets nothing done.
     let only_starts = plan
         .steps
@@ -408,6 +412,7 @@ fn active(inputs: &Inputs<'_>, activity: Activity) -> Verdict {
         Activity::Certificates => Reason::RotatingCertificates,
         Activity::Upgrading => Reason::Upgrading,
         Activity::Rebalancing => Reason::Rebalancing,
+        Activity::OutsideWindow => Reason::OutsideWindow,
     };
     let step = progress::step(plan, inputs.observed.view());
     Verdict::yes(ConditionType::Progressing, reason, step)

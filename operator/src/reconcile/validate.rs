@@ -7,6 +7,7 @@ use kv_ring::Token;
 
 use crate::crd::rules::{self, Violation};
 use crate::crd::{AuthMode, KvCluster, KvClusterSpec, NodeGroup, StoragePolicy, duration};
+use crate::plan::windows::{self, Window};
 use crate::platform::Defaults;
 use crate::platform::authorities::Policy;
 
@@ -44,6 +45,8 @@ pub struct Cluster {
     pub soak: Duration,
     /// How long certificates last, and when they are turned.
     pub tls: Policy,
+    /// When planned work that disrupts may begin; none: at any time.
+    pub windows: Vec<Window>,
 }
 
 /// Nodes of one kind.
@@ -133,6 +136,7 @@ pub fn validate(object: &KvCluster, defaults: Defaults) -> Result<Cluster, Error
             SOAK_DEFAULT,
         ),
         tls: Policy::of(spec),
+        windows: windows::windows(spec),
     })
 }
 

@@ -12,6 +12,7 @@
 //! wanted, deletes and evictions name the very object that was seen, the identity is replaced only as it was read. `observe` never
 //! takes a pod for dead that it merely does not hear of.
 
+mod affinity;
 pub mod api;
 mod certificates;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod growth;
 pub mod identity;
 pub mod names;
 pub mod objects;
+mod pending;
 pub mod presence;
 pub mod wanted;
 
@@ -88,6 +90,8 @@ pub struct KubernetesPlatform {
     at_limit: Vec<String>,
     given: certificates::Given,
     offer: Option<certificates::Offer>,
+    /// Of templates that nodes would be made from now, for as long as what is wanted stays the same.
+    digests: BTreeMap<NodeId, String>,
 }
 
 impl KubernetesPlatform {
@@ -107,6 +111,7 @@ impl KubernetesPlatform {
             at_limit: Vec::new(),
             given: certificates::Given::new(),
             offer: None,
+            digests: BTreeMap::new(),
         }
     }
 
@@ -127,6 +132,7 @@ impl KubernetesPlatform {
         if self.wanted != wanted {
             self.wanted = wanted;
             self.identity = None;
+            self.digests.clear();
         }
         let is_fresh = self.identity.as_ref().is_some_and(|(at, kept)| {
             kept.as_ref()

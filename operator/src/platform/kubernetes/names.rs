@@ -31,6 +31,8 @@ pub const CLUSTER_ID: &str = "ringkv.dev/cluster-id";
 pub const CLUSTER_UID: &str = "ringkv.dev/cluster-uid";
 /// Annotation of a pod: as what it was started ([`crate::platform::NodeObject::started_revision`]).
 pub const REVISION: &str = "ringkv.dev/revision";
+/// Annotation of a pod: digest of the template that it was made from ([`super::objects::template_digest`]).
+pub const TEMPLATE: &str = "ringkv.dev/template";
 /// Annotation of a volume: a node was started on it.
 pub const USED: &str = "ringkv.dev/used";
 /// Annotation of a pod: the size that its volume is to be grown to, so that the kubelet looks at once.

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, Container, ContainerPort, HTTPGetAction, NodeAffinity, NodeSelector,
-    NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaim, PersistentVolumeClaimSpec,
-    PersistentVolumeClaimVolumeSource, PodAffinityTerm, PodAntiAffinity, PodSecurityContext,
-    PodSpec, PodTemplateSpec, Probe, SeccompProfile, Secret, SecretVolumeSource, SecurityContext,
-    Service, ServicePort, ServiceSpec, Volume, VolumeMount, VolumeResourceRequirements,
-    WeightedPodAffinityTerm,
+    Capabilities, Container, ContainerPort, HTTPGetAction, PersistentVolumeClaim,
+    PersistentVolumeClaimSpec, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, SeccompProfile, Secret, SecretVolumeSource, SecurityContext, Service,
+    ServicePort, ServiceSpec, Volume, VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kv_ring::Token;
 
+use super::affinity::affinity;
 use super::names::{self, port};
 use super::wanted::{Auth, Wanted};
 use crate::crd::ServiceType;
@@ -89,8 +89,10 @@ fn service_port(name: &str, number: i32) -> ServicePort {
 
 /// Gives every node a name of its own, before it is ready too: peers need each other to become so.
 pub fn nodes_service(wanted: &Wanted) -> Service {
+    let mut metadata = meta(wanted, names::nodes_service(&wanted.name));
+    metadata.annotations = wanted.is_annotated.then(scrape_annotations);
     Service {
-        metadata: meta(wanted, names::nodes_service(&wanted.name)),
+        metadata,
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),
@@ -103,6 +105,14 @@ pub fn nodes_service(wanted: &Wanted) -> Service {
         }),
         ..Service::default()
     }
+}
+
+/// By which Prometheus is told of what lies behind a Service, where it is set up so.
+fn scrape_annotations() -> BTreeMap<String, String> {
+    let port = port::METRICS.to_string();
+    [("scrape", "true"), ("port", &port), ("path", "/metrics")]
+        .map(|(key, value)| (format!("prometheus.io/{key}"), value.to_owned()))
+        .into()
 }
 
 /// What clients use: any node that is ready.
@@ -227,6 +237,36 @@ pub fn stateful_set(
 }
 
 fn template(
+    wanted: &Wanted,
+    seat: &NodeSeat,
+    revision: &str,
+    drain_seconds: u32,
+    labels: BTreeMap<String, String>,
+) -> PodTemplateSpec {
+    let mut template = bare_template(wanted, seat, revision, drain_seconds, labels);
+    let digest = template_digest(wanted, seat, drain_seconds);
+    let meta = template.metadata.get_or_insert_default();
+    let annotations = meta.annotations.get_or_insert_default();
+    annotations.insert(names::TEMPLATE.to_owned(), digest);
+    template
+}
+
+/// Digest of a node's template but for its revision and its group: they change with the spec, and restart it or mean nothing to it. Pods
+/// carry it, so that one of an older template can be told whatever admission has added to it.
+#[must_use]
+pub fn template_digest(wanted: &Wanted, seat: &NodeSeat, drain_seconds: u32) -> String {
+    let seat = NodeSeat {
+        group: String::new(),
+        ..seat.clone()
+    };
+    let labels = node_labels(wanted, &seat);
+    let template = bare_template(wanted, &seat, "", drain_seconds, labels);
+    // Maps and strings: it always becomes JSON.
+    let json = serde_json::to_value(template).unwrap_or_default();
+    Token::of(json.to_string().as_bytes()).to_string()
+}
+
+fn bare_template(
     wanted: &Wanted,
     seat: &NodeSeat,
     revision: &str,
@@ -359,43 +399,6 @@ fn probe(path: &str, period_seconds: i32, failures: i32) -> Probe {
     }
 }
 
-/// In its zone for certain, and away from the cluster's other nodes where that is possible.
-fn affinity(wanted: &Wanted, seat: &NodeSeat) -> Affinity {
-    let zone = NodeSelectorRequirement {
-        key: names::TOPOLOGY_ZONE.to_owned(),
-        operator: "In".to_owned(),
-        values: Some(vec![seat.zone.clone()]),
-    };
-    let in_zone = NodeAffinity {
-        required_during_scheduling_ignored_during_execution: Some(NodeSelector {
-            node_selector_terms: vec![NodeSelectorTerm {
-                match_expressions: Some(vec![zone]),
-                ..NodeSelectorTerm::default()
-            }],
-        }),
-        ..NodeAffinity::default()
-    };
-    let apart = WeightedPodAffinityTerm {
-        weight: 100,
-        pod_affinity_term: PodAffinityTerm {
-            topology_key: names::HOSTNAME.to_owned(),
-            label_selector: Some(LabelSelector {
-                match_labels: Some(names::pod_selector(&wanted.name)),
-                ..LabelSelector::default()
-            }),
-            ..PodAffinityTerm::default()
-        },
-    };
-    Affinity {
-        node_affinity: wanted.has_zones.then_some(in_zone),
-        pod_anti_affinity: Some(PodAntiAffinity {
-            preferred_during_scheduling_ignored_during_execution: Some(vec![apart]),
-            ..PodAntiAffinity::default()
-        }),
-        ..Affinity::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -484,6 +487,37 @@ mod tests {
         assert_eq!(names::annotation(&meta, names::REVISION), Some("r1"));
         let args = pod(&set).containers[0].args.clone().expect("arguments");
         assert!(args.contains(&"--allow-unauthenticated".to_owned()));
+    }
+
+    #[test]
+    fn a_pod_tells_whether_it_is_of_an_older_template_and_not_of_another_revision() {
+        let digest = |set: &StatefulSet| {
+            let meta = set.spec.template.metadata.clone().expect("metadata");
+            names::annotation(&meta, names::TEMPLATE).map(str::to_owned)
+        };
+        let plain = wanted("nodes: 3");
+        let made = digest(&stateful_set(&plain, &seat(), "r1", 10, 1));
+        assert_eq!(made, Some(template_digest(&plain, &seat(), 10)));
+        let other_group = NodeSeat {
+            group: "big".into(),
+            ..seat()
+        };
+        assert_eq!(
+            digest(&stateful_set(&plain, &other_group, "r2", 10, 0)),
+            made
+        );
+        assert_ne!(digest(&stateful_set(&plain, &seat(), "r1", 20, 1)), made);
+        let mut newer = plain;
+        newer.image = "ringkv/kv-node:2".into();
+        assert_ne!(digest(&stateful_set(&newer, &seat(), "r1", 10, 1)), made);
+    }
+
+    #[test]
+    fn prometheus_is_told_of_the_nodes_where_the_spec_says_so() {
+        let annotations = |spec| nodes_service(&wanted(spec)).metadata.annotations;
+        assert_eq!(annotations("nodes: 3"), None);
+        let told = annotations("{nodes: 3, monitoring: {annotations: true}}").expect("told");
+        assert_eq!(told["prometheus.io/port"], "9090");
     }
 
     #[test]

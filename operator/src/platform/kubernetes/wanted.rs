@@ -46,6 +46,8 @@ pub struct Wanted {
     pub pod: Pod,
     /// The client Service.
     pub service: Service,
+    /// Whether Prometheus is told of the nodes by annotations.
+    pub is_annotated: bool,
     /// How large volumes are, a quantity.
     pub size: String,
     /// When and how far they grow by themselves.
@@ -93,6 +95,11 @@ impl Wanted {
             resources_default: spec.resources.clone(),
             pod: spec.pod.clone().unwrap_or_default(),
             service: spec.service.clone().unwrap_or_default(),
+            is_annotated: spec
+                .monitoring
+                .as_ref()
+                .and_then(|monitoring| monitoring.annotations)
+                .unwrap_or(false),
             size: storage
                 .size
                 .map_or_else(|| SIZE_DEFAULT.to_owned(), |size| quantity(&size)),
