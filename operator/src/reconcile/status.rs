@@ -15,7 +15,7 @@ use crate::crd::condition::{self, ConditionType, Reason, Verdict};
 use crate::crd::{Endpoint, KvCluster, KvClusterStatus, NodeState, NodeStatus, STATUS_NODES_MAX};
 use crate::dataplane::NodeView;
 use crate::plan::{Activity, Blocked, Step, space};
-use crate::platform::{NodeObject, Presence};
+use crate::platform::{Certify, NodeObject, Presence};
 
 /// A newer spec that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -384,11 +384,13 @@ fn active(inputs: &Inputs<'_>, activity: Activity) -> Verdict {
         let reason = Reason::OutsideWindow;
         return Verdict::yes(ConditionType::Progressing, reason, waiting.join("; "));
     }
-    // That what is down is started again and again gets nothing done.
-    let only_starts = plan
-        .steps
-        .iter()
-        .all(|step| matches!(step, Step::Start { .. }));
+    // That what is down is started again and again, or is given certificates while nobody hears it, gets nothing done.
+    let is_idle = |step: &Step| match step {
+        Step::Start { .. } => true,
+        Step::Certify(Certify::Give(_)) => activity != Activity::Certificates,
+        _ => false,
+    };
+    let only_starts = plan.steps.iter().all(is_idle);
     if only_starts || !inputs.applied.waiting().is_empty() {
         let is_moving = inputs
             .observed
