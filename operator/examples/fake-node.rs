@@ -61,11 +61,10 @@ impl Fake {
     }
 }
 
+/// In one write: others append to the same file.
 fn append(path: &Path, line: &str) -> std::io::Result<()> {
-    writeln!(
-        fs::File::options().append(true).create(true).open(path)?,
-        "{line}"
-    )
+    let mut file = fs::File::options().append(true).create(true).open(path)?;
+    file.write_all(format!("{line}\n").as_bytes())
 }
 
 #[tonic::async_trait]

@@ -106,6 +106,7 @@ def collect(kind, namespace, folder):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     told = {"operator-" + name: text for name, text in Operator(kind).logs().items()}
+    told["operators"] = kind.kubectl("get", "pods,lease", "-n", "ringkv-system", "-o", "wide", check=False)
     told["nodes"] = kind.kubectl("get", "nodes", "-o", "wide", check=False)
     if namespace:
         told["objects"] = kind.kubectl("get", "kvcluster,sts,pods,pvc,pdb,svc", "-n", namespace, "-o", "wide", check=False)

@@ -3,6 +3,7 @@
 import base64
 import time
 
+import pytest
 from harness.certificates import fingerprints, shown
 from harness.wait import eventually
 from kube.kind import run
@@ -32,6 +33,7 @@ def is_turned(rides, before):
     return now != before and "next-ca.crt" not in identity and all(node == now for node in nodes) and is_calm
 
 
+@pytest.mark.long
 def test_a_ca_is_turned_by_hand_under_load(operator, cluster, say):
     rides = cluster()
     load = loaded(rides)
@@ -70,6 +72,7 @@ def offer(rides, cert, key):
     rides.kind.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own-ca"}, "data": data}, namespace=rides.namespace)
 
 
+@pytest.mark.long
 def test_a_wrong_secret_is_refused_and_a_right_one_is_taken(operator, cluster, tmp_path, say):
     rides = cluster()
     load = loaded(rides)
@@ -101,6 +104,7 @@ def test_a_wrong_secret_is_refused_and_a_right_one_is_taken(operator, cluster, t
     finish(load, say)
 
 
+@pytest.mark.long
 def test_certificates_are_renewed_by_age_and_garbage_is_refused(operator, cluster, say):
     rides = cluster()
     load = loaded(rides)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 
+import pytest
 from harness.client import create_table
 from harness.wait import eventually
 from kube.volume import Volume
@@ -31,6 +32,7 @@ def waits(rides, words):
     return reason == "Waiting" and all(word in message for word in words)
 
 
+@pytest.mark.long
 def test_with_a_node_down_nobody_is_drained_until_it_is_back(kind, operator, cluster, say):
     rides = cluster(nodes=4, repair={"after": "1h"})
     load = loaded(rides)
@@ -64,6 +66,7 @@ def test_with_a_node_down_nobody_is_drained_until_it_is_back(kind, operator, clu
     operator.wait_up()
 
 
+@pytest.mark.long
 def test_without_room_for_what_a_node_holds_it_is_not_drained(loop, operator, cluster, say):  # noqa: F811
     rides = cluster(nodes=4, storage={"size": "2Gi", "className": loop}).apply()
     rides.wait_ready()

@@ -4,6 +4,7 @@ import re
 import time
 import urllib.request
 
+import pytest
 from harness.client import create_table
 from harness.wait import eventually
 from kube.operator import next_image
@@ -39,6 +40,7 @@ def counted(rides):
     return found
 
 
+@pytest.mark.long
 def test_an_upgrade_goes_back_while_it_soaks_and_not_afterwards(operator, cluster, say):
     rides = cluster(upgrade={"soak": "1h"}, repair={"after": "1h"})
     load = loaded(rides)

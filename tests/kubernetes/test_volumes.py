@@ -61,6 +61,7 @@ def test_volumes_grow_while_their_nodes_serve(loop, operator, cluster, say):
     finish(load, say)
 
 
+@pytest.mark.long
 def test_a_volume_grows_by_itself_when_it_is_full_enough(loop, operator, cluster, say):
     storage = {"size": "2Gi", "className": loop, "growth": {"limit": "4Gi", "step": "50%"}}
     rides = cluster(storage=storage)
@@ -93,6 +94,7 @@ def test_a_volume_grows_by_itself_when_it_is_full_enough(loop, operator, cluster
     assert rides.uids() == before, "no pod was replaced"
 
 
+@pytest.mark.long
 def test_full_disks_refuse_writes_serve_reads_and_are_mended_by_a_larger_size(loop, operator, cluster, say):
     rides = cluster(storage={"size": "2Gi", "className": loop}).apply()
     rides.wait_ready()

@@ -4,6 +4,7 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from harness.wait import eventually
 from test_restart import is_ready
 from test_scale import finish, loaded
@@ -18,6 +19,7 @@ def window(opens_in, duration):
     return {"windows": [{"start": opens.strftime("%H:%M"), "duration": duration}]}, opens.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@pytest.mark.long
 def test_a_changed_spec_waits_for_its_window(operator, cluster, say):
     closed, opens = window(timedelta(hours=6), "1h")
     rides = cluster(maintenance=closed, resources={"requests": {"cpu": "20m", "memory": "64Mi"}})

@@ -227,9 +227,17 @@ async fn tend_scope(
             if let Err(QueueError::ObjectNotFound(gone)) = &result {
                 metrics.forget_cluster(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
             }
-            if let Err(error) = result {
-                // Watches that break are taken up again; objects that are gone need nothing.
-                tracing::debug!(error = &error as &dyn std::error::Error, "the queue says");
+            match &result {
+                Ok(_) => {}
+                // Without it nothing is seen any more: who wonders why nothing happens must find this.
+                Err(error @ QueueError::QueueError(_)) => tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "a watch has failed; it is taken up again"
+                ),
+                // Objects that are gone need nothing.
+                Err(error) => {
+                    tracing::debug!(error = error as &dyn std::error::Error, "the queue says");
+                }
             }
             std::future::ready(())
         });
@@ -324,6 +332,9 @@ async fn reconcile(object: Arc<KvCluster>, context: Arc<Context>) -> Result<Acti
     Ok(Action::requeue(pause))
 }
 
+/// When it is told that the watches have not shown what is there.
+const CACHES_WITHIN: Duration = Duration::from_secs(15);
+
 /// Before every watch has shown what is there, what is missing may be there.
 async fn wait_for_caches(caches: &Caches) {
     let Caches {
@@ -333,12 +344,24 @@ async fn wait_for_caches(caches: &Caches) {
         services,
         budgets,
     } = caches;
-    // Their writers live as long as the queue.
-    let _ = tokio::join!(
-        stateful_sets.wait_until_ready(),
-        pods.wait_until_ready(),
-        volumes.wait_until_ready(),
-        services.wait_until_ready(),
-        budgets.wait_until_ready(),
-    );
+    loop {
+        // Their writers live as long as the queue.
+        let filled = async {
+            tokio::join!(
+                stateful_sets.wait_until_ready(),
+                pods.wait_until_ready(),
+                volumes.wait_until_ready(),
+                services.wait_until_ready(),
+                budgets.wait_until_ready(),
+            )
+        };
+        if tokio::time::timeout(CACHES_WITHIN, filled).await.is_ok() {
+            return;
+        }
+        tracing::warn!(
+            seconds = CACHES_WITHIN.as_secs(),
+            "what there is was not listed yet, and nothing is done before: does the API server answer, and may this operator list \
+             StatefulSets, Pods, PersistentVolumeClaims, Services and PodDisruptionBudgets?"
+        );
+    }
 }
