@@ -125,7 +125,7 @@ def test_a_directory_of_a_newer_version(tmp_path, dev):
     content[8] = 200
     identity.write_bytes(content)
     status, sentence = ends("dev", "--listen", "127.0.0.1:0", "--data-dir", tmp_path / "data")
-    assert status == 76 and "newer version" in sentence, (status, sentence)
+    assert status == 76 and "raised to version 200" in sentence and "newer build" in sentence, (status, sentence)
     assert identity.read_bytes() == bytes(content), "what a newer version wrote is left alone"
 
 
