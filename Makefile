@@ -23,7 +23,7 @@ build: setup ## Build kv-node and kv-operator
 run: build ## Run examples/cluster.yaml: three nodes on this machine, until Ctrl-C
 	$(BIN)/kv-operator local -f examples/cluster.yaml
 
-test: setup ## Every test there is
+test: setup ## Every test, but for the long ones of `make kind` and the endless `make soak`
 	scripts/test
 
 lint: setup ## Formatting and clippy
@@ -52,7 +52,7 @@ images: build ## Pack both programs into OCI archives below the target folder, i
 	scripts/images
 	@echo "the kubectl plugin: install -m 755 $(BIN)/kv-operator /usr/local/bin/kubectl-ringkv"
 
-kind: build ## The operator on a real Kubernetes (kind, built from packages; 17 minutes, and 13 more the first time)
+kind: build ## The operator on a real Kubernetes (kind, built from packages; about 40 minutes, and 13 more the first time)
 	scripts/kind
 
 bench: setup ## Measure the floors against DynamoDB Local and etcd; one part alone: make bench ONLY=get (put, cluster, kill, idle, start, splits, moves, balance, restart, heat)
